@@ -1,0 +1,68 @@
+# What one does with this project; everything runs in .venv, which is made on first use.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PYTHON := $(shell for python in python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$python && break; done)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
+WORKERS ?= 2
+
+# One line per step; its output only when it fails.
+step = @printf '%-24s' '$(1)'; if output=$$($(2) 2>&1); then echo ok; else echo FAILED; printf '%s\n' "$$output"; exit 1; fi
+
+.PHONY: help run test proof bench lock lint types format
+
+help:
+	@echo 'make run           the whole engine with its exchange simulator; Ctrl-C stops it'
+	@echo 'make test          what continuous integration runs'
+	@echo 'make proof         end-to-end tests and drills that kill real processes, by name'
+	@echo 'make bench CASE=x  one measurement'
+	@echo 'make lint | types | format | lock'
+
+.venv/.run-stamp: requirements.txt
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 is needed and was not found as python3.11, python3 or python.'; exit 1; }
+	@test -x $(BIN)/python || { echo 'Making .venv ...'; $(PYTHON) -m venv .venv; }
+	@echo 'Installing requirements.txt ...'
+	@$(PIP_INSTALL) -r requirements.txt
+	@touch $@
+
+.venv/.dev-stamp: .venv/.run-stamp requirements-dev.txt
+	@echo 'Installing requirements-dev.txt ...'
+	@$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@
+
+run: .venv/.run-stamp
+	@exec $(BIN)/python -m execution_project.supervisor
+
+test: .venv/.dev-stamp lint types
+	$(call step,deployment checks,$(BIN)/python tests/deployment_check.py)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-branch --cov-fail-under=80 \
+		--cov-report=json:.coverage.json
+	$(call step,coverage per module,$(BIN)/python tests/coverage_floor.py .coverage.json)
+
+lint: .venv/.dev-stamp
+	$(call step,requirements,$(BIN)/python tests/requirements_drift.py)
+	$(call step,ruff check,$(BIN)/ruff check .)
+	$(call step,ruff format,$(BIN)/ruff format --check .)
+	$(call step,import contracts,$(BIN)/lint-imports)
+
+types: .venv/.dev-stamp
+	$(call step,mypy,$(BIN)/mypy)
+
+proof: .venv/.dev-stamp
+	@$(BIN)/python -m pytest -v -m 'drill or e2e'
+
+bench: .venv/.dev-stamp
+	@$(BIN)/python -m tests.bench $(CASE)
+
+format: .venv/.dev-stamp
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+lock: .venv/.dev-stamp
+	@$(COMPILE) requirements.in -o requirements.txt
+	@$(COMPILE) requirements-dev.in -o requirements-dev.txt

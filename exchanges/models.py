@@ -1,0 +1,159 @@
+"""The outside: accounts, instruments, quotes, reported balances, clock offsets and the rate budget."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from execution_project.common.money import MoneyField
+
+LIVE_HOSTS = r"^(https|wss)://([a-z0-9-]+\.)*(binance\.com|btcturk\.com)(:[0-9]+)?(/|$)"
+SANDBOX_LIVE_LOOKALIKES = r"^(https|wss)://(demo-[a-z]+|testnet)\.binance\.com(:[0-9]+)?(/|$)"
+
+
+class Exchange(models.TextChoices):
+    """The venues."""
+
+    BINANCE = "binance", "Binance"
+    BTCTURK = "btcturk", "BTCTurk"
+
+
+class Mode(models.TextChoices):
+    """What an account's orders move: real money, an exchange's play money, or our own paper."""
+
+    LIVE = "live", "live"
+    SANDBOX = "sandbox", "sandbox"
+    PAPER = "paper", "paper"
+
+
+class Account(models.Model):
+    """One set of credentials at an exchange, or one paper account. ``mode`` never changes after creation.
+
+    A live host belongs to a live account and to no other: held here by CHECK and again by the sender.
+    """
+
+    name = models.CharField(max_length=64, unique=True)
+    exchange = models.CharField(max_length=16, choices=Exchange.choices)
+    mode = models.CharField(max_length=8, choices=Mode.choices)
+    rest_url = models.CharField(max_length=200, blank=True)
+    api_key_sealed = models.BinaryField(default=b"")
+    api_secret_sealed = models.BinaryField(default=b"")
+    api_key_tail = models.CharField(max_length=4, blank=True)
+    books_opened_at = models.DateTimeField(null=True)
+    taker_fee_rate = MoneyField(default="0.001")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(exchange__in=Exchange.values), name="account_exchange_known"),
+            models.CheckConstraint(condition=Q(mode__in=Mode.values), name="account_mode_known"),
+            models.CheckConstraint(
+                condition=~Q(mode="live")
+                | (Q(rest_url__regex=LIVE_HOSTS) & ~Q(rest_url__regex=SANDBOX_LIVE_LOOKALIKES)),
+                name="account_live_on_live_host",
+            ),
+            models.CheckConstraint(
+                condition=~Q(mode="sandbox")
+                | ~Q(rest_url__iregex=LIVE_HOSTS)
+                | Q(rest_url__regex=SANDBOX_LIVE_LOOKALIKES),
+                name="account_sandbox_off_live_host",
+            ),
+            models.CheckConstraint(
+                condition=~Q(mode="paper") | Q(rest_url="", api_key_sealed=b"", api_secret_sealed=b""),
+                name="account_paper_has_no_host_or_key",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Instrument(models.Model):
+    """A tradable pair at one exchange, as that exchange shows it to accounts of one mode."""
+
+    exchange = models.CharField(max_length=16, choices=Exchange.choices)
+    mode = models.CharField(max_length=8, choices=Mode.choices)
+    symbol = models.CharField(max_length=50)
+    base_asset = models.CharField(max_length=24)
+    quote_asset = models.CharField(max_length=24)
+    status = models.CharField(max_length=24)
+    is_trading = models.BooleanField(default=False)
+    base_precision = models.PositiveSmallIntegerField()
+    quote_precision = models.PositiveSmallIntegerField()
+    order_types = models.JSONField(default=list)
+    quote_quantity_allowed = models.BooleanField(default=False)
+    filters = models.JSONField(default=dict)
+    synced_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["exchange", "mode", "symbol"], name="instrument_once")]
+
+    def __str__(self) -> str:
+        return f"{self.symbol}@{self.exchange}"
+
+
+class Quote(models.Model):
+    """Best bid and ask of an instrument; ``confirmed_at`` is when the exchange last said so, changed or not."""
+
+    instrument = models.OneToOneField(Instrument, on_delete=models.CASCADE, primary_key=True)
+    bid = MoneyField(null=True)
+    ask = MoneyField(null=True)
+    confirmed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.bid}/{self.ask}"
+
+
+class Balance(models.Model):
+    """What the exchange last reported of one asset; ``as_of`` is when the question was asked."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT)
+    asset = models.CharField(max_length=24)
+    free = MoneyField()
+    locked = MoneyField()
+    as_of = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "asset"], name="balance_once")]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.asset}"
+
+
+class HostClock(models.Model):
+    """Offset of an exchange host's clock against ours: exchange time = ours + ``offset_ms``."""
+
+    host = models.CharField(max_length=200, primary_key=True)
+    offset_ms = models.IntegerField()
+    round_trip_ms = models.PositiveIntegerField()
+    sampled_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.host} {self.offset_ms} ms"
+
+
+class RateWindow(models.Model):
+    """Units used in one clock-aligned window of one limit (request weight of a host, orders of an account)."""
+
+    subject = models.CharField(max_length=200)
+    kind = models.CharField(max_length=24)
+    window_start = models.DateTimeField()
+    used = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["subject", "kind", "window_start"], name="rate_window_once")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.kind} {self.used}"
+
+
+class HostPause(models.Model):
+    """No request goes to this host before ``until``: what the exchange told us by Retry-After, or a ban."""
+
+    host = models.CharField(max_length=200, primary_key=True)
+    until = models.DateTimeField()
+    banned = models.BooleanField(default=False)
+    reason = models.CharField(max_length=256)
+
+    def __str__(self) -> str:
+        return f"{self.host} until {self.until:%FT%TZ}"

@@ -1,0 +1,18 @@
+"""App registration of the wiring: roles after migrating, system checks."""
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class ExecutionProjectConfig(AppConfig):
+    """Last of the apps, so that its receiver sees every table."""
+
+    name = "execution_project"
+    verbose_name = "Execution engine"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Connect the receiver that sets up the engine's role, and register the checks."""
+        from execution_project import checks, roles  # noqa: F401  importing registers the checks
+
+        post_migrate.connect(roles.set_up_roles, sender=self, dispatch_uid="execution_project.roles")

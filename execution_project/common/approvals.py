@@ -1,0 +1,77 @@
+"""Approvals: one person asks, another decides, in time, and the approval is used at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from execution_project.common import clock
+from execution_project.common.actors import Actor
+from execution_project.common.events import record
+from execution_project.common.models import Approval
+from execution_project.common.problems import Problem
+
+DEFAULT_LIFETIME = timedelta(hours=1)
+
+
+def request_approval(
+    act: str,
+    subject: str,
+    *,
+    reason: str,
+    by: Actor,
+    parameters: Mapping[str, Any] | None = None,
+    lifetime: timedelta = DEFAULT_LIFETIME,
+) -> Approval:
+    """Ask for a second person's word; it lapses after ``lifetime``."""
+    now = clock.now()
+    with transaction.atomic():
+        approval = Approval.objects.create(
+            act=act,
+            subject=subject,
+            parameters=dict(parameters or {}),
+            reason=reason,
+            requested_by=by.name,
+            requested_at=now,
+            expires_at=now + lifetime,
+        )
+        record("approval.requested", "approval", approval.id, by, evidence={"act": act, "subject": subject})
+    return approval
+
+
+def decide(approval_id: UUID, *, approved: bool, by: Actor) -> Approval:
+    """Give or refuse the word; raises ``Problem`` for the requester, for a late or a second decision."""
+    now = clock.now()
+    with transaction.atomic():
+        approval = Approval.objects.select_for_update(no_key=True).get(id=approval_id)
+        if approval.requested_by == by.name:
+            raise Problem(403, "APPROVAL_OWN_REQUEST", "Whoever asked cannot approve; ask a second person.")
+        if approval.decided_at is not None:
+            raise Problem(409, "APPROVAL_DECIDED", f"Already decided by {approval.decided_by}.")
+        if approval.expires_at <= now:
+            raise Problem(409, "APPROVAL_EXPIRED", "The request has lapsed; ask again.")
+        approval.decided_by, approval.decided_at, approval.approved = by.name, now, approved
+        approval.save(update_fields=["decided_by", "decided_at", "approved"])
+        record("approval.granted" if approved else "approval.refused", "approval", approval.id, by)
+    return approval
+
+
+def use(approval_id: UUID, act: str, subject: str, *, by: Actor) -> Approval:
+    """Spend a granted approval for exactly this act; raises ``Problem`` when it does not stand (any more)."""
+    now = clock.now()
+    with transaction.atomic():
+        approval = Approval.objects.select_for_update(no_key=True).get(id=approval_id)
+        if (approval.act, approval.subject) != (act, subject):
+            raise Problem(409, "APPROVAL_FOR_SOMETHING_ELSE", "This approval is for another act.")
+        if approval.approved is not True:
+            raise Problem(409, "APPROVAL_NOT_GRANTED", "This approval was not granted.")
+        if approval.used_at is not None or approval.expires_at <= now:
+            raise Problem(409, "APPROVAL_SPENT", "This approval was used or has lapsed; ask again.")
+        approval.used_at = now
+        approval.save(update_fields=["used_at"])
+        record("approval.used", "approval", approval.id, by)
+    return approval

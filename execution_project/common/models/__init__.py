@@ -1,0 +1,27 @@
+"""The cellar's rows."""
+
+from execution_project.common.models.queues import Chore, DeadTask, QueueBeat
+from execution_project.common.models.records import (
+    ApiKey,
+    AppendOnlyError,
+    AppendOnlyModel,
+    Approval,
+    Event,
+    IdempotencyKey,
+    Installation,
+    Strategy,
+)
+
+__all__ = [
+    "ApiKey",
+    "AppendOnlyError",
+    "AppendOnlyModel",
+    "Approval",
+    "Chore",
+    "DeadTask",
+    "Event",
+    "IdempotencyKey",
+    "Installation",
+    "QueueBeat",
+    "Strategy",
+]

@@ -1,0 +1,165 @@
+"""Who did what: events, approvals, API keys, idempotency keys, the installation and its strategies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+
+from execution_project.common import ids
+
+
+class AppendOnlyError(Exception):
+    """Facts are corrected by new facts, never changed."""
+
+
+class AppendOnlyModel(models.Model):
+    """A fact table: rows are inserted and read. The database refuses the rest by role and by trigger."""
+
+    append_only = True
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Insert; raises ``AppendOnlyError`` for a row that is already stored."""
+        if not self._state.adding:
+            raise AppendOnlyError(f"{type(self).__name__} rows are never changed.")
+        super().save(*args, **{**options, "force_insert": True})
+
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        """Always raises ``AppendOnlyError``."""
+        raise AppendOnlyError(f"{type(self).__name__} rows are never deleted.")
+
+
+class Installation(models.Model):
+    """The one row that names this installation in every client order id."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    prefix = models.CharField(max_length=2)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="installation_is_one_row")]
+
+    def __str__(self) -> str:
+        return self.prefix
+
+
+class Strategy(models.Model):
+    """A registered source of orders; orders, limits and positions are attributed to it."""
+
+    name = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "strategies"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Event(AppendOnlyModel):
+    """One thing that happened: a transition, an operator's act, a finding. Written with the change it describes."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=64)
+    subject_type = models.CharField(max_length=32)
+    subject_id = models.CharField(max_length=64)
+    from_status = models.CharField(max_length=32, blank=True)
+    to_status = models.CharField(max_length=32, blank=True)
+    actor = models.CharField(max_length=128)
+    cause = models.CharField(max_length=256)
+    request_id = models.CharField(max_length=64, blank=True)
+    evidence = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [models.Index(fields=["subject_type", "subject_id", "id"]), models.Index(fields=["kind", "id"])]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject_type} {self.subject_id}"
+
+
+class Approval(models.Model):
+    """A second person's word for an act. The requester can never be the approver; an old one is no longer valid."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    act = models.CharField(max_length=64)
+    subject = models.CharField(max_length=128)
+    parameters = models.JSONField(default=dict)
+    reason = models.TextField()
+    requested_by = models.CharField(max_length=128)
+    requested_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    decided_by = models.CharField(max_length=128, null=True)
+    decided_at = models.DateTimeField(null=True)
+    approved = models.BooleanField(null=True)
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(decided_by__isnull=True) | ~Q(decided_by=F("requested_by")),
+                name="approval_by_a_second_person",
+            ),
+            models.CheckConstraint(
+                condition=Q(decided_by__isnull=True, decided_at__isnull=True, approved__isnull=True)
+                | Q(decided_by__isnull=False, decided_at__isnull=False, approved__isnull=False),
+                name="approval_decided_whole",
+            ),
+            models.CheckConstraint(condition=Q(expires_at__gt=F("requested_at")), name="approval_expires_later"),
+            models.CheckConstraint(
+                condition=Q(decided_at__isnull=True) | Q(decided_at__lte=F("expires_at")),
+                name="approval_decided_in_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(used_at__isnull=True) | Q(approved=True, used_at__lte=F("expires_at")),
+                name="approval_used_in_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.act} {self.subject}"
+
+
+class ApiKey(models.Model):
+    """A client's key: only the SHA-256 of its secret is stored."""
+
+    id = models.CharField(max_length=16, primary_key=True)
+    name = models.CharField(max_length=64, unique=True)
+    secret_hash = models.CharField(max_length=64)
+    scopes = ArrayField(models.CharField(max_length=16))
+    accounts = ArrayField(models.CharField(max_length=64), null=True)
+    expires_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(scopes__contained_by=["read", "trade", "operate"]) & ~Q(scopes=[]),
+                name="api_key_scopes_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class IdempotencyKey(models.Model):
+    """Who asked with which key for what: the same key gives the same resource, another body under it is refused."""
+
+    principal = models.CharField(max_length=64)
+    key = models.CharField(max_length=255)
+    body_hash = models.CharField(max_length=64)
+    resource_id = models.UUIDField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["principal", "key"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return f"{self.principal}:{self.key}"

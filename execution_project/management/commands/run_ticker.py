@@ -1,0 +1,18 @@
+"""Call what has to happen every few seconds; a second one waits as a standby."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from execution_project.management.base import DatabaseCommand
+from execution_project.ticker import Ticker, registered_ticks
+
+
+class Command(DatabaseCommand):
+    """``manage.py run_ticker``: one per installation, more for standby."""
+
+    help = __doc__ or ""
+
+    def handle(self, *arguments: Any, **options: Any) -> None:
+        """Run until SIGTERM."""
+        Ticker(registered_ticks()).run()

@@ -1,0 +1,345 @@
+"""Settings, read from the environment alone.
+
+Every variable of ours starts with ``EXEC_``; an unknown one, or one whose value cannot be read, stops the start with
+a sentence that says what to do. A secret may be given as ``NAME`` or as ``NAME_FILE``, the path of a file that holds
+it. ``.env.example`` lists them all with comments.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import environ
+import structlog
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DEVELOPMENT_SECRET_KEY = "development-only-secret-key-never-used-in-production"  # noqa: S105  refused by exec.E001
+DEVELOPMENT_ENCRYPTION_KEY = "dev:ZGV2ZWxvcG1lbnQtb25seS1lbmNyeXB0aW9uLWtleSE="
+
+env = environ.Env()
+_env_file = BASE_DIR / ".env"
+if _env_file.is_file() and os.environ.get("EXEC_READ_DOTENV", "1") == "1":
+    env.read_env(str(_env_file))
+
+KNOWN_VARIABLES = {
+    "EXEC_READ_DOTENV",
+    "EXEC_ENV",
+    "EXEC_DEBUG",
+    "EXEC_DATA_DIR",
+    "EXEC_SECRET_KEY",
+    "EXEC_SECRET_KEY_FALLBACKS",
+    "EXEC_ENCRYPTION_KEYS",
+    "EXEC_ALLOWED_HOSTS",
+    "EXEC_DATABASE_ROLE",
+    "EXEC_HOST",
+    "EXEC_PORT",
+    "EXEC_SIMULATOR_PORT",
+    "EXEC_WEB_WORKERS",
+    "EXEC_WEB_THREADS",
+    "EXEC_SUBMIT_WORKERS",
+    "EXEC_CANCEL_WORKERS",
+    "EXEC_HOUSEKEEPING_WORKERS",
+    "EXEC_LOG_LEVEL",
+    "EXEC_LOG_FORMAT",
+    "EXEC_REPORTING_CURRENCY",
+    "EXEC_DEMO",
+    "EXEC_SUPERVISED_BY",
+    "EXEC_FAULT_HOOK",
+}
+
+
+def _refuse_unknown_variables() -> None:
+    for name in os.environ:
+        if not name.startswith("EXEC_"):
+            continue
+        if name.removesuffix("_FILE") in KNOWN_VARIABLES:
+            continue
+        raise ImproperlyConfigured(f"Unknown environment variable {name}: see .env.example for the known ones.")
+
+
+def _read(name: str, default: str) -> str:
+    """The variable's text, or that of the file named by ``<name>_FILE``; both at once is an error."""
+    path = os.environ.get(f"{name}_FILE")
+    if path is None:
+        return os.environ.get(name, default)
+    if name in os.environ:
+        raise ImproperlyConfigured(f"Set {name} or {name}_FILE, not both.")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE names {path}, which cannot be read: {error.strerror}.") from error
+
+
+def _choice(name: str, default: str, choices: set[str]) -> str:
+    value = _read(name, default)
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be one of {', '.join(sorted(choices))}.")
+    return value
+
+
+def _whole(name: str, default: int, low: int, high: int) -> int:
+    value = _read(name, str(default))
+    if not (value.isascii() and value.isdigit() and low <= int(value) <= high):
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be a whole number from {low} to {high}.")
+    return int(value)
+
+
+def _flag(name: str, default: bool) -> bool:
+    return _choice(name, "true" if default else "false", {"true", "false"}) == "true"
+
+
+def _words(name: str, default: str) -> list[str]:
+    return [word.strip() for word in _read(name, default).split(",") if word.strip()]
+
+
+def default_data_dir(base_dir: Path) -> Path:
+    """Where data lives when EXEC_DATA_DIR is unset.
+
+    Never under a private home of root: the embedded server makes every parent directory of its folder readable.
+    """
+    home = Path.home()
+    if os.geteuid() == 0 and base_dir.is_relative_to(home):
+        mark = hashlib.sha256(str(base_dir).encode()).hexdigest()[:12]
+        return Path("/var/tmp") / f"execution-engine-{mark}"  # noqa: S108  kept across reboots, owned by this user
+    return base_dir / ".data"
+
+
+_refuse_unknown_variables()
+
+EXEC_ENV = _choice("EXEC_ENV", "development", {"development", "production"})
+DEBUG = _flag("EXEC_DEBUG", False)
+EXEC_DATA_DIR = Path(_read("EXEC_DATA_DIR", str(default_data_dir(BASE_DIR))))
+SECRET_KEY = _read("EXEC_SECRET_KEY", DEVELOPMENT_SECRET_KEY if EXEC_ENV == "development" else "")
+SECRET_KEY_FALLBACKS = _words("EXEC_SECRET_KEY_FALLBACKS", "")
+EXEC_ENCRYPTION_KEYS = _words("EXEC_ENCRYPTION_KEYS", DEVELOPMENT_ENCRYPTION_KEY if EXEC_ENV == "development" else "")
+ALLOWED_HOSTS = _words("EXEC_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
+EXEC_HOST = _read("EXEC_HOST", "127.0.0.1")
+EXEC_PORT = _whole("EXEC_PORT", 8000, 0, 65535)
+EXEC_SIMULATOR_PORT = _whole("EXEC_SIMULATOR_PORT", 8900, 0, 65535)
+EXEC_WEB_WORKERS = _whole("EXEC_WEB_WORKERS", 2, 1, 64)
+EXEC_WEB_THREADS = _whole("EXEC_WEB_THREADS", 8, 2, 256)
+EXEC_REPORTING_CURRENCY = _read("EXEC_REPORTING_CURRENCY", "USDT")
+EXEC_DEMO = _flag("EXEC_DEMO", True)
+EXEC_FAULT_HOOK = _read("EXEC_FAULT_HOOK", "")
+
+# ---------------------------------------------------------------------------------------------------------- database
+
+
+def _database_url() -> str:
+    """DATABASE_URL, else the URL that the supervisor leaves beside the embedded server it started."""
+    url = _read("DATABASE_URL", "")
+    if url:
+        return url
+    left = EXEC_DATA_DIR / "run" / "database-url"
+    return left.read_text(encoding="utf-8").strip() if left.is_file() else ""
+
+
+_url = _database_url()
+EXEC_DATABASE_CONFIGURED = bool(_url)
+# "exec_engine" for everything that trades, empty (the owner) for migrations: see execution_project.roles
+EXEC_DATABASE_ROLE = _choice("EXEC_DATABASE_ROLE", "exec_engine", {"exec_engine", ""})
+_options: dict[str, Any] = {
+    "options": "-c lock_timeout=3s -c statement_timeout=15s -c idle_in_transaction_session_timeout=15s",
+    "connect_timeout": 3,
+    # a database host that vanishes without a word is noticed within seconds, not after TCP's quarter of an hour
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+if EXEC_DATABASE_ROLE:
+    _options["assume_role"] = EXEC_DATABASE_ROLE
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        **(environ.Env.db_url_config(_url) if _url else {"ENGINE": "django.db.backends.postgresql", "NAME": "unset"}),
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+DATABASES["default"].setdefault("OPTIONS", {}).update(_options)
+if "postgresql" not in DATABASES["default"]["ENGINE"]:
+    raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database; the engine supports no other.")
+if "pool" in DATABASES["default"]["OPTIONS"]:
+    raise ImproperlyConfigured("DATABASE_URL must not turn on pooling: forked workers would share sockets.")
+
+# --------------------------------------------------------------------------------------------------------------- apps
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_q",
+    "execution_project.common",
+    "exchanges",
+    "positions",
+    "risk",
+    "orders",
+    "execution_project",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "execution_project.common.requests.RequestIdMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "execution_project.urls"
+WSGI_APPLICATION = "execution_project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+STATIC_URL = "/static/"
+STATIC_ROOT = EXEC_DATA_DIR / "static"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+APPEND_SLASH = False
+
+# ------------------------------------------------------------------------------------------------------------ security
+
+if EXEC_ENV == "production":
+    SECURE_SSL_REDIRECT = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 8 * 3600
+X_FRAME_OPTIONS = "DENY"
+
+# ----------------------------------------------------------------------------------------------------------------- API
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["execution_project.common.api.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["execution_project.common.api.authentication.HasScope"],
+    "DEFAULT_PARSER_CLASSES": ["execution_project.common.api.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "EXCEPTION_HANDLER": "execution_project.common.api.errors.problem_response",
+    "UNAUTHENTICATED_USER": None,
+    "DATETIME_FORMAT": "iso-8601",
+}
+
+# --------------------------------------------------------------------------------------------------------------- queues
+# One queue per exchange for submits, one for cancels and probes, one for housekeeping: a hanging exchange never holds
+# up a cancel or the other exchange. With queue_limit = workers a pulled task may wait for two others, so retry must be
+# three timeouts and ten seconds: see check exec.E010.
+
+EXEC_QUEUES: dict[str, dict[str, int]] = {
+    "submit-binance": {"workers": _whole("EXEC_SUBMIT_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
+    "cancel": {"workers": _whole("EXEC_CANCEL_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
+    "housekeeping": {"workers": _whole("EXEC_HOUSEKEEPING_WORKERS", 1, 1, 64), "timeout": 60, "retry": 195},
+}
+Q_CLUSTER: dict[str, Any] = {
+    "name": "exec",
+    "orm": "default",
+    "broker_class": "execution_project.broker.NotifyBroker",
+    "workers": 1,
+    "queue_limit": 1,
+    "bulk": 1,
+    "poll": 1,
+    "timeout": 30,
+    "retry": 105,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "catch_up": False,
+    # successes are not saved: a task is only a doorbell, and keeping n rows costs reading all n for each new one
+    "save_limit": -1,
+    "recycle": 5000,
+    "scheduler": False,
+    "label": "Task queue",
+    "ALT_CLUSTERS": {name: {**queue, "queue_limit": queue["workers"]} for name, queue in EXEC_QUEUES.items()},
+}
+
+# What the ticker calls, and every how many seconds: dotted path of a function without arguments that only looks into
+# the database and rings queues.
+EXEC_TICKS: dict[str, float] = {
+    "orders.sweeping.ring_due_commands": 0.5,
+    "orders.sweeping.expire_stale_intents": 1,
+    "orders.sweeping.recover_silent_claims": 5,
+    "orders.sweeping.ring_probes": 1,
+    "orders.sweeping.ring_following": 1,
+    "orders.sweeping.ring_market_data": 1,
+    "orders.sweeping.ring_account_data": 15,
+    "orders.sweeping.prune_counters": 3600,
+}
+
+# -------------------------------------------------------------------------------------------------------------- logging
+
+EXEC_LOG_FORMAT = _choice("EXEC_LOG_FORMAT", "json" if EXEC_ENV == "production" else "console", {"json", "console"})
+EXEC_LOG_LEVEL = _choice("EXEC_LOG_LEVEL", "INFO", {"DEBUG", "INFO", "WARNING", "ERROR"})
+_shared_processors: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+_renderer: Any = (
+    structlog.processors.JSONRenderer()
+    if EXEC_LOG_FORMAT == "json"
+    else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+)
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "structured": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processors": [
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _renderer,
+            ],
+            "foreign_pre_chain": _shared_processors,
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+    "root": {"handlers": ["stderr"], "level": EXEC_LOG_LEVEL},
+    "loggers": {
+        "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
+        "urllib3": {"level": "WARNING"},
+    },
+}
+structlog.configure(
+    processors=[*_shared_processors, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)

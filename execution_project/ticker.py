@@ -1,0 +1,171 @@
+"""What has to happen every few seconds: one process of the installation calls the ticks, each in its own period.
+
+A tick only looks into the database and rings task queues; anything slow is a task. Ticks are named in
+``settings.EXEC_TICKS`` (dotted path of a function without arguments: period in seconds). Missed periods are not made
+up for. A second ticker waits as a standby for the advisory lock of the first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.utils import timezone
+from django.utils.module_loading import import_string
+from django_q.models import Task
+
+from execution_project.common.models import DeadTask, QueueBeat
+
+LEADER_LOCK = 0x6578_6563_7469_636B
+"""Advisory lock of the leading ticker ("exectick")."""
+LONGEST_TICK_S = 20
+STEP_S = 0.1
+BEAT_NAME = "ticker"
+"""Row of ``QueueBeat`` by which readiness sees that ticks happen."""
+BEAT_EVERY_S = 2.0
+PRUNE_EVERY_S = 86_400.0
+SUCCESSES_KEPT = timedelta(days=1)
+FAILURES_KEPT = timedelta(days=30)
+PRUNE_BATCH = 1000
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class TickTookTooLong(Exception):
+    """One tick may not hold up the others."""
+
+
+@dataclass(slots=True)
+class Tick:
+    """A function called every ``every_s`` seconds; ``due_at`` is on the monotonic clock, 0 = at once."""
+
+    name: str
+    every_s: float
+    call: Callable[[], object]
+    due_at: float = field(default=0.0)
+
+
+def beat() -> None:
+    """Say that the ticker lives."""
+    now = timezone.now()
+    QueueBeat.objects.update_or_create(
+        queue=BEAT_NAME, defaults={"sent_at": now, "beaten_at": now, "worker_pid": os.getpid()}
+    )
+
+
+def prune_task_results() -> int:
+    """Delete old results of the task queue, which keeps failures for ever; returns how many rows."""
+    now = timezone.now()
+    deleted = 0
+    for rows in (
+        Task.objects.filter(success=True, stopped__lt=now - SUCCESSES_KEPT),
+        Task.objects.filter(success=False, stopped__lt=now - FAILURES_KEPT),
+        DeadTask.objects.filter(created_at__lt=now - FAILURES_KEPT),
+    ):
+        while batch := list(rows.order_by("pk").values_list("pk", flat=True)[:PRUNE_BATCH]):
+            deleted += rows.model._default_manager.filter(pk__in=batch).delete()[0]
+    return deleted
+
+
+def registered_ticks() -> list[Tick]:
+    """Our own ticks and those of the settings."""
+    return [
+        Tick("beat", BEAT_EVERY_S, beat),
+        Tick("prune_task_results", PRUNE_EVERY_S, prune_task_results),
+        *(Tick(path, every_s, import_string(path)) for path, every_s in settings.EXEC_TICKS.items()),
+    ]
+
+
+class Ticker:
+    """The loop. It outlives a lost database, and an exception of one tick never reaches another."""
+
+    def __init__(self, ticks: list[Tick]) -> None:
+        self._ticks = ticks
+        self._stopping = False
+        self._led_on: Any = None
+        self._failures = 0
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT; the tick that runs then is finished."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        while not self._stopping:
+            try:
+                self.step()
+                if self._failures:
+                    log.warning("database is back to the ticker")
+                    self._failures = 0
+                time.sleep(STEP_S)
+            except Exception as error:  # noqa: BLE001  the ticker outlives every outage
+                if not self._failures:
+                    log.error("database is lost to the ticker", error=f"{type(error).__name__}: {error}")
+                self._led_on = None
+                with suppress(Exception):
+                    connection.close()
+                time.sleep(min(FIRST_PAUSE_S * 2**self._failures, LONGEST_PAUSE_S))
+                self._failures = min(self._failures + 1, 1000)
+
+    def step(self) -> None:
+        """Call the ticks that are due, if this process leads. Raises only what the loss of the database raises."""
+        if not self._leads():
+            return
+        for tick in self._ticks:
+            now = time.monotonic()
+            if self._stopping or now < tick.due_at:
+                continue
+            tick.due_at = now + tick.every_s
+            self._call(tick)
+
+    def _leads(self) -> bool:
+        """The lock belongs to a connection: a new connection has to win it again."""
+        if self._led_on is not None and self._led_on is connection.connection:
+            return True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [LEADER_LOCK])
+            row = cursor.fetchone()
+        if not row or not row[0]:
+            time.sleep(STEP_S)
+            return False
+        self._led_on = connection.connection
+        log.info("this ticker leads", pid=os.getpid())
+        return True
+
+    def _call(self, tick: Tick) -> None:
+        try:
+            with _at_most(LONGEST_TICK_S):
+                tick.call()
+        except (DatabaseError, InterfaceError):
+            log.exception("tick failed", tick=tick.name)
+            # a wrong statement is the tick's own affair; a lost connection is the loop's
+            if not connection.is_usable():
+                raise
+        except Exception:
+            log.exception("tick failed", tick=tick.name)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True
+
+
+@contextmanager
+def _at_most(seconds: int) -> Iterator[None]:
+    def expire(number: int, frame: FrameType | None) -> None:
+        raise TickTookTooLong(f"longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,116 @@
+"""Orders at the API: place, read, cancel; and stop with its cancels. No business rule lives here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+from uuid import UUID
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from execution_project.common.api.authentication import actor_of, principal_of
+from execution_project.common.problems import Problem
+from orders.api.serializers import PlaceOrderSerializer, decision_document, order_document
+from orders.api.waiting import parse_wait, wait_until_decided
+from orders.canceling import cancel_scope, request_cancel
+from orders.lifecycle import UNDECIDED
+from orders.models import Order
+from orders.placing import account_for, order_of, place, rehearse
+from risk.api.scopes import ScopeRequest
+from risk.models import Decision
+from risk.trading_state import halt
+
+_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+
+
+def _idempotency_key(request: Request) -> str:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        raise Problem(400, "IDEMPOTENCY_KEY_MISSING", "Send an Idempotency-Key header, new for every new order.")
+    if not _KEY.match(key):
+        raise Problem(400, "IDEMPOTENCY_KEY_INVALID", "Idempotency-Key is 1 to 255 visible ASCII characters.")
+    return key
+
+
+def _order_answer(order: Order, status: int, *, replayed: bool = False) -> Response:
+    headers = {"Location": f"/api/exec/order/{order.id}", "ETag": f'"{order.version}"'}
+    if replayed:
+        headers["Idempotent-Replay"] = "true"
+    return Response(order_document(order), status=status, headers=headers)
+
+
+class PlaceOrderView(APIView):
+    """``POST /api/exec/order``."""
+
+    scopes = {"POST": "trade"}
+
+    def post(self, request: Request) -> Response:
+        """202 with the order; 200 when ``wait`` saw it leave pending and submitting; 422 with the decision if denied."""
+        principal = principal_of(request)
+        serializer = PlaceOrderSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        body = serializer.request()
+        account = account_for(body.account, principal.may_see(body.account))
+        by = actor_of(request, "POST /api/exec/order")
+        if serializer.validated_data.get("validate_only"):
+            verdict = rehearse(body, account=account, by=by)
+            document = {**decision_document(verdict.decision), "id": None, "validate_only": True}
+            return Response(document, status=200 if verdict.accepted else 422)
+        key = _idempotency_key(request)
+        wait = parse_wait(request.query_params.get("wait"))
+        canonical = json.dumps(request.data, sort_keys=True, separators=(",", ":")).encode()
+        placed = place(
+            body, idempotency_key=key, body_hash=hashlib.sha256(canonical).hexdigest(), account=account, by=by
+        )
+        if not placed.decision.accepted:
+            raise Problem(
+                422,
+                placed.order.reason,
+                placed.order.detail,
+                members={"order": order_document(placed.order), "decision": decision_document(placed.decision)},
+                headers={"Idempotent-Replay": "true"} if placed.replayed else None,
+            )
+        moved = wait_until_decided(placed.order.id, wait)
+        order = moved or placed.order
+        return _order_answer(order, 202 if order.status in UNDECIDED else 200, replayed=placed.replayed)
+
+
+class OrderView(APIView):
+    """``/api/exec/order/{id}``."""
+
+    scopes = {"GET": "read", "DELETE": "trade"}
+
+    def get(self, request: Request, order_id: UUID) -> Response:
+        """The order with its exchange orders and decision."""
+        order = order_of(order_id, principal_of(request).key.accounts)
+        document = order_document(order, list(order.exchange_orders.order_by("generation")))
+        document["decision"] = decision_document(Decision.objects.get(id=order.decision_id))
+        return Response(document, headers={"ETag": f'"{order.version}"'})
+
+    def delete(self, request: Request, order_id: UUID) -> Response:
+        """202: the cancel is asked for; the order ends when the exchange says so. 200 when it has ended already."""
+        order = order_of(order_id, principal_of(request).key.accounts)
+        order = request_cancel(order.id, by=actor_of(request, "DELETE /api/exec/order"))
+        return _order_answer(order, 200 if order.ended_as or order.reason else 202)
+
+
+class StopView(APIView):
+    """``POST /api/exec/stop``."""
+
+    scopes = {"POST": "operate"}
+
+    def post(self, request: Request) -> Response:
+        """Halt a scope; with ``cancel_orders`` also ask for the end of every order in it, after the halt stands."""
+        asked = ScopeRequest.of(request, allow_cancel=True)
+        by = actor_of(request, "POST /api/exec/stop")
+        state = halt(asked.kind, asked.key, reason=asked.reason, by=by)
+        canceled: int | None = None
+        if asked.cancel_orders:
+            canceled = cancel_scope(asked.kind, asked.key, by=by, reason=asked.reason)
+        document: dict[str, Any] = asked.document(state)
+        document["cancels_requested"] = canceled
+        return Response(document)

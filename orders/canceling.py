@@ -1,0 +1,75 @@
+"""Canceling: a wish for an end, carried out until the end is proven."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from execution_project.common import clock
+from execution_project.common.actors import Actor
+from execution_project.common.doorbell import ring
+from execution_project.common.events import record
+from execution_project.common.locking import Locks, ordered
+from orders.claiming import current_exchange_order, end_unsent
+from orders.ingest import lock_orders
+from orders.lifecycle import ENDED, CommandStatus, OrderStatus
+from orders.models import Command, CommandKind, Order
+from orders.queues import CANCEL_QUEUE
+
+
+def request_cancel(order_id: UUID, *, by: Actor, reason: str = "") -> Order:
+    """Ask for an order's end. One that was never sent ends at once; asking again, or after the end, changes nothing.
+
+    Returns the order as it stands after the request; at the exchange it ends when the exchange says so.
+    """
+    with ordered() as locks:
+        return _cancel_locked(locks, order_id, by=by, reason=reason)
+
+
+def _cancel_locked(locks: Locks, order_id: UUID, *, by: Actor, reason: str) -> Order:
+    order = lock_orders(locks, [order_id])[order_id]
+    if order.status in ENDED:
+        return order
+    row = current_exchange_order(order)
+    if order.status == OrderStatus.PENDING:
+        end_unsent(order, row, OrderStatus.CANCELED, "CANCELED_BEFORE_SEND", reason, by=by)
+        return order
+    live = Command.objects.filter(
+        order=order, kind=CommandKind.CANCEL, status__in=[CommandStatus.QUEUED, CommandStatus.CLAIMED]
+    )
+    if live.exists():
+        return order
+    now = clock.now()
+    command = Command.objects.create(
+        order=order,
+        exchange_order=row,
+        kind=CommandKind.CANCEL,
+        rung_at=now,
+        requested_by=by.name,
+        reason=reason[:256],
+        created_at=now,
+    )
+    record("cancel.requested", "order", order.id, by, evidence={"command": str(command.id), "reason": reason})
+    ring(CANCEL_QUEUE, "orders.tasks.cancel", str(command.id))
+    return order
+
+
+def working_orders(scope_kind: str, scope_key: str) -> QuerySet[Order]:
+    """Orders in a scope that have not ended."""
+    queryset = Order.objects.exclude(status__in=[*ENDED])
+    fields = {
+        "exchange": "account__exchange",
+        "account": "account__name",
+        "strategy": "strategy__name",
+        "symbol": "instrument__symbol",
+    }
+    return queryset if scope_kind == "global" else queryset.filter(**{fields[scope_kind]: scope_key})
+
+
+def cancel_scope(scope_kind: str, scope_key: str, *, by: Actor, reason: str) -> int:
+    """Ask for the end of every order in a scope, one short transaction each; returns how many were asked for."""
+    order_ids = list(working_orders(scope_kind, scope_key).order_by("id").values_list("id", flat=True))
+    for order_id in order_ids:
+        request_cancel(order_id, by=by, reason=reason)
+    return len(order_ids)

@@ -1,0 +1,198 @@
+"""The claim: the last look before the wire, in one transaction under the order's row lock.
+
+A claim re-checks everything that may have changed since the gate and stores on the attempt what the wire will carry:
+stamp, recvWindow, ``send_by``, fence and body hash. A worker paused after its claim is refused by the exchange's own
+window; a second worker finds the command claimed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from exchanges.adapters import CancelInstruction, ExchangeAdapter, PlaceInstruction, PreparedRequest
+from execution_project.common import clock, fault_hooks
+from execution_project.common.actors import Actor, engine
+from execution_project.common.locking import Locks, ordered
+from orders.ingest import finish_commands, lock_orders
+from orders.lifecycle import ENDED, CommandStatus, OrderStatus
+from orders.models import Attempt, Command, CommandKind, ExchangeOrder, Order
+from orders.notifications import notify_after_commit
+from orders.reserving import set_reservation
+from risk.gate import Prices
+from risk.intent import lock_names, scopes_of
+from risk.trading_state import refusal, states_of
+
+RECV_WINDOW_MS = 5000
+SEND_WITHIN = timedelta(milliseconds=250)
+NEVER_SENT = "never sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A command that this worker alone may now send, once, before ``send_by`` (monotonic seconds)."""
+
+    attempt: Attempt
+    prepared: PreparedRequest
+    send_by: float
+
+
+def worker_name() -> str:
+    """Host and process of this worker, as attempts record it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def claim(command_id: UUID, adapter: ExchangeAdapter, offset_ms: int, prices: Prices | None) -> Claim | None:
+    """Claim a queued command, or None when there is nothing (more) to send.
+
+    ``offset_ms``: exchange clock minus ours. ``prices``: fresh prices for a submit, read before. A submit that no
+    longer may go out ends ``denied`` here: stale intent, halted, outranked by a halt, or price moved beyond what is
+    reserved.
+    """
+    by = engine("sender", "claim")
+    order_id = Command.objects.values_list("order_id", flat=True).get(id=command_id)
+    with ordered() as locks:
+        order = lock_orders(locks, [order_id])[order_id]
+        command = Command.objects.select_related("exchange_order").get(id=command_id)
+        now = clock.now()
+        if command.status != CommandStatus.QUEUED or (command.not_before is not None and command.not_before > now):
+            return None
+        if order.status == OrderStatus.PENDING and cancel_wanted(order):
+            end_unsent(
+                order, current_exchange_order(order), OrderStatus.CANCELED, "CANCELED_BEFORE_SEND", "", by=by
+            )
+            return None
+        if command.kind == CommandKind.SUBMIT:
+            reason = _submit_refusal(locks, order, command.exchange_order, prices)
+            if reason is not None:
+                deny(order, command.exchange_order, reason[0], reason[1], by=by)
+                return None
+        elif order.status in ENDED:
+            command.move(CommandStatus.DONE, by)
+            command.finished_at = now
+            command.save()
+            return None
+        elif command.exchange_order.end_proof:
+            command.exchange_order = current_exchange_order(order)
+        stamp_ms = clock.to_ms(now) + offset_ms
+        prepared = _prepare(adapter, order, command, stamp_ms)
+        command.fence += 1
+        command.move(CommandStatus.CLAIMED, by, evidence={"fence": command.fence})
+        command.save()
+        if command.kind == CommandKind.SUBMIT:
+            order.move(OrderStatus.SUBMITTING, by, evidence={"command": str(command.id)})
+            order.updated_at = now
+            order.save()
+        attempt = Attempt.objects.create(
+            command=command,
+            exchange_order=command.exchange_order,
+            kind=command.kind,
+            fence=command.fence,
+            stamp_ms=stamp_ms,
+            recv_window_ms=RECV_WINDOW_MS,
+            send_by=now + SEND_WITHIN,
+            body_hash=prepared.body_hash,
+            worker=worker_name(),
+            claimed_at=now,
+        )
+        send_by = clock.monotonic() + SEND_WITHIN.total_seconds()
+    fault_hooks.reach("after_claim")
+    return Claim(attempt, prepared, send_by)
+
+
+def cancel_wanted(order: Order) -> bool:
+    """Whether somebody wants this order ended; the caller holds its lock."""
+    return Command.objects.filter(
+        order=order, kind=CommandKind.CANCEL, status__in=[CommandStatus.QUEUED, CommandStatus.CLAIMED]
+    ).exists()
+
+
+def current_exchange_order(order: Order) -> ExchangeOrder:
+    """The newest generation."""
+    return ExchangeOrder.objects.filter(order=order).order_by("-generation")[0]
+
+
+def _prepare(adapter: ExchangeAdapter, order: Order, command: Command, stamp_ms: int) -> PreparedRequest:
+    row = command.exchange_order
+    if command.kind == CommandKind.CANCEL:
+        return adapter.prepare_cancel(
+            CancelInstruction(order.instrument.symbol, row.client_order_id, row.exchange_order_id or None),
+            stamp_ms,
+            RECV_WINDOW_MS,
+        )
+    return adapter.prepare_place(
+        PlaceInstruction(
+            symbol=order.instrument.symbol,
+            side=order.side,
+            type=order.type,
+            client_order_id=row.client_order_id,
+            quantity=row.quantity,
+            quote_quantity=row.quote_quantity,
+            price=row.price,
+            time_in_force=order.time_in_force,
+        ),
+        stamp_ms,
+        RECV_WINDOW_MS,
+    )
+
+
+def _submit_refusal(
+    locks: Locks, order: Order, exchange_order: ExchangeOrder, prices: Prices | None
+) -> tuple[str, str] | None:
+    """Why this order may not be sent any more, as (code, sentence)."""
+    if order.status != OrderStatus.PENDING:
+        return "NOT_PENDING", f"The order is {order.status}."
+    if clock.now() > order.valid_until:
+        return "STALE_INTENT", "The order was not sent within its valid_for."
+    scopes = scopes_of(
+        exchange=order.account.exchange,
+        account=order.account.name,
+        strategy=None if order.strategy is None else order.strategy.name,
+        symbol=order.instrument.symbol,
+    )
+    locks.share_trading_state(lock_names(scopes))
+    states = states_of(scopes)
+    halted = refusal(states, order.gate_seq)
+    if halted is not None:
+        return "TRADING_HALTED", f"Not sent: {halted}."
+    if any(state.state == "REDUCE_ONLY" for state in states) and order.side != "SELL":
+        return "TRADING_REDUCE_ONLY", "Not sent: only orders that reduce exposure pass."
+    return _price_refusal(order, exchange_order, prices)
+
+
+def _price_refusal(order: Order, exchange_order: ExchangeOrder, prices: Prices | None) -> tuple[str, str] | None:
+    """A market buy by base quantity may cost no more than what was reserved for it at the gate."""
+    if order.side != "BUY" or order.type != "MARKET" or order.quantity is None:
+        return None
+    price = None if prices is None else prices.instrument
+    if price is None or price.ask is None or not price.usable(clock.now()):
+        return "PRICE_UNAVAILABLE", "Not sent: no fresh price to re-check."
+    if price.ask > exchange_order.reserve_price:
+        return "PRICE_MOVED", f"Not sent: the ask {price.ask} is beyond the reserved {exchange_order.reserve_price}."
+    return None
+
+
+def deny(order: Order, exchange_order: ExchangeOrder, code: str, detail: str, *, by: Actor) -> None:
+    """End an order that was never sent; the caller holds its lock. Releases the reservation, drops the command."""
+    if order.status != OrderStatus.PENDING:
+        return
+    end_unsent(order, exchange_order, OrderStatus.DENIED, code, detail, by=by)
+
+
+def end_unsent(
+    order: Order, exchange_order: ExchangeOrder, status: OrderStatus, code: str, detail: str, *, by: Actor
+) -> None:
+    """End a pending order locally: nothing of it ever left this process."""
+    order.reason, order.detail = code, detail[:512]
+    order.move(status, by, evidence={"code": code, "detail": detail})
+    order.version += 1
+    order.updated_at = clock.now()
+    order.save()
+    exchange_order.end_proof = NEVER_SENT
+    exchange_order.save(update_fields=["end_proof"])
+    set_reservation(order, exchange_order)
+    finish_commands(order, by=by)
+    notify_after_commit(order.id)

@@ -1,0 +1,163 @@
+"""Following orders at the exchange by asking: working orders, unknown ones, and the trades that settle an end.
+
+A failed query is never an empty answer; "not found" is evidence, never an end.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from exchanges.connections import adapter_for, urgent
+from exchanges.host_clock import exchange_now_ms
+from exchanges.models import Account
+from exchanges.reports import Report
+from execution_project.common import clock
+from execution_project.common.actors import engine
+from execution_project.common.events import record
+from execution_project.common.locking import ordered
+from orders.ingest import ingest, lock_orders
+from orders.lifecycle import AT_EXCHANGE, WORKING, OrderStatus
+from orders.models import ExchangeOrder, Order
+from orders.notifications import notify_after_commit
+from orders.reserving import set_reservation
+from orders.sending import look_up
+
+log = logging.getLogger(__name__)
+
+TRADES_GRACE = timedelta(seconds=1)
+
+
+def follow_account(account: Account) -> int:
+    """Ask for the account's open orders and bring every working order of ours up to date; returns new fills booked.
+
+    An order that moved, or that the list no longer shows, is asked for by itself, with its trades.
+    """
+    rows = list(
+        ExchangeOrder.objects.filter(
+            order__account=account, order__status__in=[s.value for s in WORKING], end_proof=""
+        ).select_related("order__instrument")
+    )
+    if not rows:
+        return 0
+    adapter = adapter_for(account)
+    by = engine("follower", "poll")
+    shown = {
+        report.client_order_id: report for report in adapter.open_orders(None, now_ms=exchange_now_ms(account))
+    }
+    batch: list[Report] = []
+    for row in rows:
+        report = shown.get(row.client_order_id)
+        if report is not None and report.cumulative_quantity == row.booked_quantity:
+            continue
+        batch += look_up(adapter, account, row.order.instrument.symbol, row)
+    return ingest(account, batch, by=by).new_fills
+
+
+def probe(order_id: UUID) -> bool:
+    """Look for an order whose submit has no known outcome; adopt what is found. Returns whether it was found.
+
+    Finding nothing changes nothing: the order stays unknown and reserved.
+    """
+    order = Order.objects.select_related("account", "instrument").filter(id=order_id).first()
+    if order is None or order.status != OrderStatus.SUBMIT_UNKNOWN:
+        return False
+    row = order.exchange_orders.order_by("-generation")[0]
+    ExchangeOrder.objects.filter(id=row.id).update(last_looked_at=clock.now(), looked=F("looked") + 1)
+    adapter = adapter_for(order.account)
+    with urgent():
+        reports = look_up(adapter, order.account, order.instrument.symbol, row)
+    by = engine("prober", "outcome unknown")
+    if not reports:
+        record(
+            "order.not_found",
+            "order",
+            order.id,
+            by,
+            evidence={"client_order_id": row.client_order_id, "asked": "query by client order id"},
+        )
+        return False
+    ingest(order.account, reports, by=by)
+    return True
+
+
+def settle_account(account: Account) -> int:
+    """Settle what ended and whose fills equal the exchange's trades; returns how many settled."""
+    settled = 0
+    waiting = (
+        Order.objects.filter(account=account, status__in=["filled", "canceled", "expired"])
+        .filter(Q(updated_at__lte=Now() - TRADES_GRACE))
+        .select_related("instrument")
+        .order_by("id")[:50]
+    )
+    for order in waiting:
+        settled += settle(account, order)
+    return settled
+
+
+def settle(account: Account, order: Order) -> bool:
+    """Ask for the order and its trades, ingest them, and settle when they agree with the books to the last digit."""
+    by = engine("settler", "fills equal the exchange's trades")
+    rows = list(order.exchange_orders.order_by("generation"))
+    sent = [row for row in rows if row.exchange_order_id]
+    adapter = adapter_for(account)
+    symbol = order.instrument.symbol
+    seen: dict[UUID, tuple[Decimal, Decimal, int]] = {}
+    batch: list[Report] = []
+    for row in sent:
+        report = adapter.query_order(
+            symbol,
+            client_order_id=row.client_order_id,
+            exchange_order_id=row.exchange_order_id,
+            now_ms=exchange_now_ms(account),
+        )
+        if report is None or not report.status.is_end:
+            return False
+        trades = (
+            adapter.order_trades(symbol, row.exchange_order_id, now_ms=exchange_now_ms(account))
+            if report.cumulative_quantity > 0
+            else ()
+        )
+        quantity = sum((trade.quantity for trade in trades), Decimal(0))
+        quote = sum((trade.quote_quantity for trade in trades), Decimal(0))
+        if quantity != report.cumulative_quantity or (
+            report.cumulative_quote is not None and quote != report.cumulative_quote
+        ):
+            return False
+        seen[row.id] = (quantity, quote, len(trades))
+        batch += [report, *trades]
+    ingest(account, batch, by=by)
+    with ordered() as locks:
+        locked = lock_orders(locks, [order.id])[order.id]
+        if locked.status not in {"filled", "canceled", "expired"}:
+            return False
+        current = {row.id: row for row in locked.exchange_orders.all()}
+        if any(
+            (current[row_id].booked_quantity, current[row_id].booked_quote) != (quantity, quote)
+            for row_id, (quantity, quote, _) in seen.items()
+        ):
+            return False
+        locked.move(
+            OrderStatus.SETTLED,
+            by,
+            evidence={current[row_id].client_order_id: f"{count} trades" for row_id, (_, _, count) in seen.items()},
+        )
+        locked.version += 1
+        locked.updated_at = clock.now()
+        locked.save()
+        for row in current.values():
+            set_reservation(locked, row)
+        notify_after_commit(locked.id)
+    return True
+
+
+def accounts_to_follow() -> Iterable[Account]:
+    """Accounts with an order that is, or may be, at the exchange or not settled yet."""
+    statuses = [status.value for status in AT_EXCHANGE] + ["filled", "canceled", "expired"]
+    return Account.objects.filter(id__in=Order.objects.filter(status__in=statuses).values("account"))

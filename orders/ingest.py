@@ -1,0 +1,199 @@
+"""The one way in: REST answers, stream events and polled lists become reports, and every report is booked here.
+
+Idempotent and order-insensitive: trades are facts booked once whatever the order's status; cumulative quantities only
+grow; a stale word never takes an end back. One transaction per batch, under the locks of the orders concerned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from django.db.models import Q
+
+from exchanges.models import Account
+from exchanges.reports import OrderReport, Report, ReportedStatus, TradeReport
+from execution_project.common import clock
+from execution_project.common.actors import Actor
+from execution_project.common.events import record
+from execution_project.common.locking import Locks, Rank, ordered
+from execution_project.common.money import plain
+from orders.lifecycle import ENDED, CommandStatus, OrderStatus, derive_status
+from orders.models import Command, CommandKind, ExchangeOrder, Order
+from orders.notifications import notify_after_commit
+from orders.reserving import set_reservation
+from positions.booking import Booking, book_trades
+from positions.models import Fill
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What a batch did: orders touched, fills newly booked, and reports that no order of ours explains."""
+
+    orders: tuple[UUID, ...]
+    new_fills: int
+    foreign: tuple[Report, ...]
+
+
+def ingest(account: Account, batch: Sequence[Report], *, by: Actor) -> Ingested:
+    """Book a batch of reports of one account. Safe to repeat, in any order, from any number of processes."""
+    if not batch:
+        return Ingested((), 0, ())
+    owners = _owners(account, batch)
+    with ordered() as locks:
+        orders = lock_orders(locks, {order_id for order_id in owners.values() if order_id is not None})
+        return apply_reports(locks, account, orders, batch, by=by)
+
+
+def lock_orders(locks: Locks, order_ids: Iterable[UUID]) -> dict[UUID, Order]:
+    """Lock orders by id and read them with what they refer to."""
+    rows = locks.rows(
+        Rank.ORDERS,
+        Order.objects.filter(id__in=set(order_ids)).select_related("account", "instrument", "strategy"),
+    )
+    return {row.id: row for row in rows}
+
+
+def _owners(account: Account, batch: Sequence[Report]) -> dict[Report, UUID | None]:
+    """Which order each report belongs to, by client order id first, else by symbol and exchange order id."""
+    client_ids = {r.client_order_id for r in batch if r.client_order_id}
+    exchange_ids = {r.exchange_order_id for r in batch}
+    by_client: dict[str, UUID] = {}
+    by_exchange: dict[tuple[str, str], UUID] = {}
+    for row in ExchangeOrder.objects.filter(
+        Q(client_order_id__in=client_ids) | Q(exchange_order_id__in=exchange_ids - {""}), order__account=account
+    ).select_related("order__instrument"):
+        by_client[row.client_order_id] = row.order_id
+        if row.exchange_order_id:
+            by_exchange[row.order.instrument.symbol, row.exchange_order_id] = row.order_id
+    return {
+        report: by_client.get(report.client_order_id or "")
+        or by_exchange.get((report.symbol, report.exchange_order_id))
+        for report in batch
+    }
+
+
+def apply_reports(
+    locks: Locks, account: Account, orders: dict[UUID, Order], batch: Sequence[Report], *, by: Actor
+) -> Ingested:
+    """Book reports under locks that the caller already holds on ``orders``."""
+    exchange_orders = list(ExchangeOrder.objects.filter(order_id__in=orders).order_by("order_id", "generation"))
+    by_client = {row.client_order_id: row for row in exchange_orders}
+    by_exchange = {
+        (orders[row.order_id].instrument.symbol, row.exchange_order_id): row
+        for row in exchange_orders
+        if row.exchange_order_id
+    }
+    # Order reports first: one of them may teach the exchange's id by which a trade report finds its order.
+    matched: dict[UUID, list[Report]] = {}
+    foreign: list[Report] = []
+    for report in sorted(batch, key=lambda r: isinstance(r, TradeReport)):
+        row = by_client.get(report.client_order_id or "") or by_exchange.get(
+            (report.symbol, report.exchange_order_id)
+        )
+        if row is None:
+            foreign.append(report)
+            continue
+        matched.setdefault(row.id, []).append(report)
+        if report.exchange_order_id and not row.exchange_order_id:
+            row.exchange_order_id = report.exchange_order_id
+            by_exchange[report.symbol, report.exchange_order_id] = row
+    rows = {row.id: row for row in exchange_orders}
+    bookings: list[Booking] = []
+    for row_id, reports in matched.items():
+        row, order = rows[row_id], orders[rows[row_id].order_id]
+        for report in reports:
+            if isinstance(report, OrderReport):
+                _note_order_report(row, report)
+            else:
+                bookings.append(Booking(report, order.instrument, order.id, order.strategy, row.client_order_id))
+    new = book_trades(locks, account, bookings) if bookings else []
+    touched = {rows[row_id].order_id for row_id in matched}
+    for order_id in sorted(touched):
+        own = [row for row in exchange_orders if row.order_id == order_id]
+        refresh(orders[order_id], own, [fill for fill in new if fill.order_id == order_id], by=by)
+    return Ingested(tuple(sorted(touched)), len(new), tuple(foreign))
+
+
+def _note_order_report(row: ExchangeOrder, report: OrderReport) -> None:
+    if report.cumulative_quantity >= row.cumulative_quantity:
+        row.cumulative_quantity = report.cumulative_quantity
+        if report.cumulative_quote is not None:
+            row.cumulative_quote = max(report.cumulative_quote, row.cumulative_quote or Decimal(0))
+    row.last_report_at = max(report.as_of, row.last_report_at or report.as_of)
+    said_end = row.reported is not None and row.reported.is_end
+    if report.status is ReportedStatus.UNRECOGNISED or (said_end and not report.status.is_end):
+        return
+    row.reported_status = report.status.value
+    if report.status.is_end and not row.end_proof:
+        row.end_proof = f"reported:{report.source}"[:64]
+
+
+def refresh(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequence[Fill], *, by: Actor) -> None:
+    """Recompute an order from its facts: quantities, reservation, status, commands; save, record, notify.
+
+    The caller holds the order's lock.
+    """
+    before = str(order.status)
+    for row in exchange_orders:
+        own = [fill for fill in new if fill.client_order_id == row.client_order_id]
+        row.booked_quantity += sum((fill.quantity for fill in own), Decimal(0))
+        row.booked_quote += sum((fill.quote_quantity for fill in own), Decimal(0))
+        if row.quantity is not None and row.booked_quantity >= row.quantity and not row.end_proof:
+            row.end_proof = "booked:whole quantity"
+        row.save()
+        set_reservation(order, row)
+    order.filled_quantity = sum((row.booked_quantity for row in exchange_orders), Decimal(0))
+    order.filled_quote = sum((row.booked_quote for row in exchange_orders), Decimal(0))
+    _follow_status(order, exchange_orders, new, by=by)
+    if order.status in ENDED:
+        finish_commands(order, by=by)
+    if new or order.status != before:
+        order.version += 1
+        order.updated_at = clock.now()
+        notify_after_commit(order.id)
+    order.save()
+
+
+def _follow_status(
+    order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequence[Fill], *, by: Actor
+) -> None:
+    latest = exchange_orders[-1]
+    seen = sum((max(row.booked_quantity, row.cumulative_quantity) for row in exchange_orders), Decimal(0))
+    evidence = {
+        "exchange_order": latest.client_order_id,
+        "reported": latest.reported_status,
+        "end_proof": latest.end_proof,
+        "cumulative": plain(latest.cumulative_quantity),
+        "booked": plain(order.filled_quantity),
+    }
+    if order.status == OrderStatus.PENDING and (latest.reported is not None or seen > 0):
+        # The exchange knows an order that we never claimed (a restored database): it was sent.
+        order.move(OrderStatus.SUBMITTING, by, evidence=evidence)
+    if order.status == OrderStatus.SETTLED and new:
+        order.move(OrderStatus(order.ended_as or "filled"), by, evidence=evidence)
+    # A status may need two steps, e.g. rejected → submit_unknown → filled.
+    for _ in range(2):
+        current = OrderStatus(order.status)
+        target = derive_status(
+            current, reported=latest.reported, whole_quantity=order.quantity, seen_quantity=seen
+        )
+        if target is current:
+            break
+        order.move(target, by, evidence=evidence)
+    if new and order.status in {OrderStatus.DENIED, OrderStatus.PENDING}:
+        record("order.breach", "order", order.id, by, evidence={**evidence, "breach": "fill on an order never sent"})
+    if order.quantity is not None and order.filled_quantity > order.quantity:
+        record("order.breach", "order", order.id, by, evidence={**evidence, "breach": "filled beyond its quantity"})
+
+
+def finish_commands(order: Order, *, by: Actor) -> None:
+    """Close what is still asked of an order that has ended; an answer that is under way completes its own command."""
+    for command in Command.objects.filter(order=order, status__in=[CommandStatus.QUEUED, CommandStatus.UNKNOWN]):
+        queued_submit = command.status == CommandStatus.QUEUED and command.kind == CommandKind.SUBMIT
+        command.move(CommandStatus.DROPPED if queued_submit else CommandStatus.DONE, by)
+        command.finished_at = clock.now()
+        command.save()
+

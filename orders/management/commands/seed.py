@@ -1,0 +1,133 @@
+"""``manage.py seed``: what a first start needs, made once; a later start finds it and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import urllib.request
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+
+from exchanges.accounts import add_account
+from exchanges.models import Account, Exchange, Instrument, Mode
+from exchanges.syncing import sync_instruments, sync_quotes
+from execution_project.common.actors import Actor
+from execution_project.common.api_keys import create_api_key
+from execution_project.common.models import ApiKey, Strategy
+from positions.opening import open_books
+from risk.limits import newest, tighten_or_set
+
+ACCOUNT = "sim-binance"
+STRATEGY = "demo"
+API_KEY_NAME = "first"
+ORDER_LIMIT = Decimal(25_000)
+BALANCES = {"USDT": "1000000", "BTC": "10", "ETH": "100", "BNB": "100"}
+BY = Actor("command:seed", "first start")
+
+
+class Command(BaseCommand):
+    """Simulator account, instruments, open books, limits, strategy, admin login and API key."""
+
+    help = "Seed a development installation against the exchange simulator (idempotent)."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Make what is missing; write the welcome text with login and key beside the database."""
+        if settings.EXEC_ENV == "production":
+            raise CommandError("Seeding is for development: a production installation is set up by its operators.")
+        account = self._account()
+        sync_instruments(account)
+        sync_quotes(account)
+        Strategy.objects.get_or_create(name=STRATEGY)
+        if newest("max_order_notional", account.mode, "account", account.name) is None:
+            tighten_or_set(
+                "max_order_notional",
+                account.mode,
+                "account",
+                account.name,
+                ORDER_LIMIT,
+                reason="a sensible start for the simulator",
+                by=BY,
+            )
+        if account.books_opened_at is None:
+            open_books(account, by=BY)
+        run = Path(settings.EXEC_DATA_DIR) / "run"
+        run.mkdir(parents=True, exist_ok=True)
+        api_key = self._secret(run / "api-key", self._new_api_key)
+        password = self._secret(run / "admin-password", self._new_admin)
+        self._welcome(run / "welcome.txt", api_key, password)
+        self.stdout.write(f"Seeded: account {account.name}, {Instrument.objects.count()} instruments.")
+
+    def _account(self) -> Account:
+        """The simulator account, its twin at the simulator, and the URL on which the simulator listens this time."""
+        url = f"http://127.0.0.1:{settings.EXEC_SIMULATOR_PORT}"
+        account = Account.objects.filter(name=ACCOUNT).first()
+        if account is None:
+            key, secret = secrets.token_hex(32), secrets.token_hex(32)
+            self._make_simulator_account(url, key, secret)
+            return add_account(
+                ACCOUNT, exchange=Exchange.BINANCE, mode=Mode.SANDBOX, rest_url=url, key=key, secret=secret, by=BY
+            )
+        if account.rest_url != url:
+            account.rest_url = url
+            account.save(update_fields=["rest_url"])
+        return account
+
+    def _make_simulator_account(self, url: str, key: str, secret: str) -> None:
+        request = urllib.request.Request(  # noqa: S310  the simulator on loopback
+            f"{url}/sim/accounts",
+            data=json.dumps(
+                {"name": ACCOUNT, "api_key": key, "api_secret": secret, "balances": BALANCES}
+            ).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            urllib.request.urlopen(request, timeout=10).close()  # noqa: S310  the same
+        except OSError as error:
+            raise CommandError(f"The exchange simulator at {url} does not answer: {error}") from error
+
+    def _secret(self, path: Path, make: Any) -> str:
+        """A secret made at first start and kept readable for this user only, so that every start can show it."""
+        if path.is_file() and (kept := path.read_text(encoding="utf-8").strip()):
+            return kept
+        text: str = make()
+        path.touch(mode=0o600)
+        path.write_text(text + "\n", encoding="utf-8")
+        return text
+
+    def _new_api_key(self) -> str:
+        ApiKey.objects.filter(name=API_KEY_NAME).delete()
+        return create_api_key(API_KEY_NAME, ["read", "trade", "operate"], by=BY)[1]
+
+    def _new_admin(self) -> str:
+        password = secrets.token_urlsafe(15)
+        users = get_user_model().objects
+        user = users.filter(username="admin").first() or users.create_superuser("admin")
+        user.set_password(password)
+        user.save()
+        return password
+
+    def _welcome(self, path: Path, api_key: str, password: str) -> None:
+        base = f"http://{settings.EXEC_HOST}:{settings.EXEC_PORT}"
+        lines = [
+            f"  API      {base}/api/exec/",
+            f"  Admin    {base}/admin/    login admin, password {password}",
+            f"  API key  {api_key}",
+            "",
+            "  A first order:",
+            "",
+            f"    curl -s '{base}/api/exec/order?wait=5' \\",
+            f"      -H 'Authorization: Bearer {api_key}' \\",
+            "      -H 'Idempotency-Key: first-1' -H 'Content-Type: application/json' \\",
+            f'      -d \'{{"account": "{ACCOUNT}", "symbol": "BTCUSDT", "side": "BUY",'
+            ' "type": "MARKET", "quantity": "0.01"}\'',
+            "",
+            f"    curl -s {base}/api/exec/positions -H 'Authorization: Bearer {api_key}'",
+            "",
+        ]
+        path.touch(mode=0o600)
+        path.write_text("\n".join(lines), encoding="utf-8")

@@ -1,0 +1,380 @@
+"""What we ask for: orders, exchange orders, commands and attempts.
+
+An order's row guards its exchange orders, commands and attempts: whoever changes one holds the order's lock.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+from django_fsm import FSMField, transition
+
+from exchanges.models import Account, Instrument
+from exchanges.reports import OutcomeKind, ReportedStatus
+from execution_project.common import ids
+from execution_project.common.actors import Actor
+from execution_project.common.events import record
+from execution_project.common.models import Strategy
+from execution_project.common.money import MoneyField
+from orders.lifecycle import (
+    CommandStatus,
+    OrderStatus,
+    command_sources_of,
+    repair_sources_of,
+    sources_of,
+)
+
+
+class Side(models.TextChoices):
+    """Buy or sell the base asset."""
+
+    BUY = "BUY", "BUY"
+    SELL = "SELL", "SELL"
+
+
+class OrderType(models.TextChoices):
+    """How the price is found."""
+
+    MARKET = "MARKET", "MARKET"
+    LIMIT = "LIMIT", "LIMIT"
+    LIMIT_MAKER = "LIMIT_MAKER", "LIMIT_MAKER"
+    STOP_LOSS_LIMIT = "STOP_LOSS_LIMIT", "STOP_LOSS_LIMIT"
+
+
+class TimeInForce(models.TextChoices):
+    """How long an order works."""
+
+    GTC = "GTC", "GTC"
+    IOC = "IOC", "IOC"
+    FOK = "FOK", "FOK"
+
+
+class Order(models.Model):
+    """One intent to trade. Created once, never deleted; its status changes only by the transitions below.
+
+    ``quantity`` and ``filled_quantity`` in base, ``quote_quantity`` and ``filled_quote`` in quote asset, ``price`` in
+    quote per base. ``gate_seq`` is the gate's sequence number when it was accepted: a later halt outranks it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT)
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)
+    strategy = models.ForeignKey(Strategy, on_delete=models.PROTECT, null=True)
+    side = models.CharField(max_length=4, choices=Side.choices)
+    type = models.CharField(max_length=16, choices=OrderType.choices)
+    quantity = MoneyField(null=True)
+    quote_quantity = MoneyField(null=True)
+    price = MoneyField(null=True)
+    stop_price = MoneyField(null=True)
+    time_in_force = models.CharField(max_length=3, choices=TimeInForce.choices, null=True)
+    reduce_only = models.BooleanField(default=False)
+    valid_until = models.DateTimeField()
+    status = FSMField(default=OrderStatus.PENDING, choices=OrderStatus.choices, protected=True, max_length=24)
+    ended_as = models.CharField(max_length=16, null=True)
+    reason = models.CharField(max_length=64, blank=True)
+    detail = models.CharField(max_length=512, blank=True)
+    filled_quantity = MoneyField(default=0)
+    filled_quote = MoneyField(default=0)
+    gate_seq = models.BigIntegerField()
+    decision_id = models.UUIDField()
+    idempotency_key = models.CharField(max_length=255)
+    created_by = models.CharField(max_length=128)
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=OrderStatus.values), name="order_status_known"),
+            models.CheckConstraint(condition=Q(side__in=Side.values), name="order_side_known"),
+            models.CheckConstraint(condition=Q(type__in=OrderType.values), name="order_type_known"),
+            models.CheckConstraint(
+                condition=Q(quantity__isnull=False, quote_quantity__isnull=True)
+                | Q(quantity__isnull=True, quote_quantity__isnull=False),
+                name="order_one_quantity",
+            ),
+            models.CheckConstraint(
+                condition=(Q(quantity__isnull=True) | Q(quantity__gt=0))
+                & (Q(quote_quantity__isnull=True) | Q(quote_quantity__gt=0))
+                & (Q(price__isnull=True) | Q(price__gt=0)),
+                name="order_amounts_positive",
+            ),
+            models.CheckConstraint(
+                condition=~Q(type="MARKET") | Q(price__isnull=True, time_in_force__isnull=True),
+                name="order_market_has_no_price",
+            ),
+            models.CheckConstraint(
+                condition=~Q(type="LIMIT") | Q(price__isnull=False, time_in_force__isnull=False),
+                name="order_limit_has_price",
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_as__isnull=True) | Q(ended_as__in=["filled", "canceled", "expired"]),
+                name="order_ended_as_known",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="settled") | Q(ended_as__isnull=False), name="order_settled_says_how"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["filled", "canceled", "expired"]) | Q(ended_as=F("status")),
+                name="order_end_is_kept",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["account", "id"],
+                name="order_live",
+                condition=~Q(status__in=["denied", "rejected", "settled"]),
+            ),
+            models.Index(fields=["created_by", "idempotency_key"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.type} {self.id}"
+
+    # Each transition is one line here; sources come from the table in orders.lifecycle. ``move`` is the only caller.
+
+    @transition(field=status, source=sources_of(OrderStatus.SUBMITTING), target=OrderStatus.SUBMITTING)
+    def _to_submitting(self) -> None: ...
+
+    @transition(field=status, source=sources_of(OrderStatus.PENDING), target=OrderStatus.PENDING)
+    def _to_pending(self) -> None: ...
+
+    @transition(field=status, source=sources_of(OrderStatus.DENIED), target=OrderStatus.DENIED)
+    def _to_denied(self) -> None: ...
+
+    @transition(field=status, source=sources_of(OrderStatus.SUBMIT_UNKNOWN), target=OrderStatus.SUBMIT_UNKNOWN)
+    def _to_submit_unknown(self) -> None: ...
+
+    @transition(field=status, source=sources_of(OrderStatus.OPEN), target=OrderStatus.OPEN)
+    def _to_open(self) -> None: ...
+
+    @transition(field=status, source=sources_of(OrderStatus.PARTIALLY_FILLED), target=OrderStatus.PARTIALLY_FILLED)
+    def _to_partially_filled(self) -> None: ...
+
+    @transition(field=status, source=sources_of(OrderStatus.FILLED), target=OrderStatus.FILLED)
+    def _to_filled(self) -> None: ...
+
+    @transition(field=status, source=sources_of(OrderStatus.CANCELED), target=OrderStatus.CANCELED)
+    def _to_canceled(self) -> None: ...
+
+    @transition(field=status, source=sources_of(OrderStatus.EXPIRED), target=OrderStatus.EXPIRED)
+    def _to_expired(self) -> None: ...
+
+    @transition(field=status, source=sources_of(OrderStatus.REJECTED), target=OrderStatus.REJECTED)
+    def _to_rejected(self) -> None: ...
+
+    @transition(field=status, source=sources_of(OrderStatus.CLOSED_UNVERIFIED), target=OrderStatus.CLOSED_UNVERIFIED)
+    def _to_closed_unverified(self) -> None: ...
+
+    @transition(field=status, source=sources_of(OrderStatus.SETTLED), target=OrderStatus.SETTLED)
+    def _to_settled(self) -> None: ...
+
+    @transition(field=status, source=repair_sources_of(OrderStatus.OPEN), target=OrderStatus.OPEN)
+    def _repair_to_open(self) -> None: ...
+
+    @transition(
+        field=status, source=repair_sources_of(OrderStatus.PARTIALLY_FILLED), target=OrderStatus.PARTIALLY_FILLED
+    )
+    def _repair_to_partially_filled(self) -> None: ...
+
+    @transition(field=status, source=repair_sources_of(OrderStatus.FILLED), target=OrderStatus.FILLED)
+    def _repair_to_filled(self) -> None: ...
+
+    @transition(field=status, source=repair_sources_of(OrderStatus.CANCELED), target=OrderStatus.CANCELED)
+    def _repair_to_canceled(self) -> None: ...
+
+    @transition(field=status, source=repair_sources_of(OrderStatus.EXPIRED), target=OrderStatus.EXPIRED)
+    def _repair_to_expired(self) -> None: ...
+
+    @transition(field=status, source=repair_sources_of(OrderStatus.SUBMIT_UNKNOWN), target=OrderStatus.SUBMIT_UNKNOWN)
+    def _repair_to_submit_unknown(self) -> None: ...
+
+    def move(self, target: OrderStatus, actor: Actor, *, evidence: dict[str, Any] | None = None) -> None:
+        """Take the transition to ``target`` and write its event; the caller holds the row's lock and saves.
+
+        Raises ``django_fsm.TransitionNotAllowed`` for a step that the table does not have.
+        """
+        before = str(self.status)
+        repair = before in repair_sources_of(target)
+        getattr(self, f"_repair_to_{target.value}" if repair else f"_to_{target.value}")()
+        if target.value in {"filled", "canceled", "expired"}:
+            self.ended_as = target.value
+        elif target.value != "settled":
+            self.ended_as = None
+        record(
+            f"order.{'repaired' if repair else target.value}",
+            "order",
+            self.id,
+            actor,
+            from_status=before,
+            to_status=target.value,
+            evidence=evidence,
+        )
+
+    @property
+    def average_price(self) -> Decimal | None:
+        """Quote per base of what is booked, or None while nothing is."""
+        return self.filled_quote / self.filled_quantity if self.filled_quantity else None
+
+
+class ExchangeOrder(models.Model):
+    """One thing sent to an exchange for an order. Fills and reservations hang on it.
+
+    ``cumulative_*``: what the exchange reported; ``booked_*``: what stands in the books. ``end_proof`` says by what it
+    is proven that it can trade no more; while it is empty, the exchange order may be alive.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="exchange_orders")
+    generation = models.PositiveSmallIntegerField()
+    client_order_id = models.CharField(max_length=36, unique=True)
+    exchange_order_id = models.CharField(max_length=64, blank=True)
+    quantity = MoneyField(null=True)
+    quote_quantity = MoneyField(null=True)
+    price = MoneyField(null=True)
+    reserve_price = MoneyField()
+    exposure_price = MoneyField()
+    fee_in_quote_rate = MoneyField(default=0)
+    reported_status = models.CharField(max_length=24, blank=True)
+    cumulative_quantity = MoneyField(default=0)
+    cumulative_quote = MoneyField(null=True)
+    booked_quantity = MoneyField(default=0)
+    booked_quote = MoneyField(default=0)
+    end_proof = models.CharField(max_length=64, blank=True)
+    last_report_at = models.DateTimeField(null=True)
+    last_looked_at = models.DateTimeField(null=True)
+    looked = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["order", "generation"], name="exchange_order_generation_once"),
+            models.UniqueConstraint(fields=["order"], condition=Q(end_proof=""), name="exchange_order_one_not_ended"),
+        ]
+        indexes = [models.Index(fields=["exchange_order_id"])]
+
+    def __str__(self) -> str:
+        return self.client_order_id
+
+    @property
+    def unbooked_quantity(self) -> Decimal:
+        """Base quantity that the exchange reported and whose trades have not arrived; provisional, never a fill."""
+        return max(self.cumulative_quantity - self.booked_quantity, Decimal(0))
+
+    @property
+    def reported(self) -> ReportedStatus | None:
+        """The exchange's last word, or None before the first."""
+        return ReportedStatus(self.reported_status) if self.reported_status else None
+
+
+class CommandKind(models.TextChoices):
+    """What we instruct the exchange to do."""
+
+    SUBMIT = "submit", "submit"
+    CANCEL = "cancel", "cancel"
+
+
+class Command(models.Model):
+    """One instruction to the exchange about an order: the outbox row, and the truth behind every doorbell."""
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="commands")
+    exchange_order = models.ForeignKey(ExchangeOrder, on_delete=models.PROTECT, related_name="commands")
+    kind = models.CharField(max_length=8, choices=CommandKind.choices)
+    status = FSMField(default=CommandStatus.QUEUED, choices=CommandStatus.choices, protected=True, max_length=16)
+    fence = models.PositiveIntegerField(default=0)
+    not_before = models.DateTimeField(null=True)
+    rung_at = models.DateTimeField()
+    requested_by = models.CharField(max_length=128)
+    reason = models.CharField(max_length=256, blank=True)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=CommandStatus.values), name="command_status_known"),
+            models.CheckConstraint(condition=Q(kind__in=CommandKind.values), name="command_kind_known"),
+            models.UniqueConstraint(
+                fields=["exchange_order", "kind"],
+                condition=Q(status__in=["queued", "claimed", "unknown"]),
+                name="command_one_live_per_kind",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["rung_at"], name="command_queued", condition=Q(status="queued")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+    @transition(field=status, source=command_sources_of(CommandStatus.CLAIMED), target=CommandStatus.CLAIMED)
+    def _to_claimed(self) -> None: ...
+
+    @transition(field=status, source=command_sources_of(CommandStatus.QUEUED), target=CommandStatus.QUEUED)
+    def _to_queued(self) -> None: ...
+
+    @transition(field=status, source=command_sources_of(CommandStatus.UNKNOWN), target=CommandStatus.UNKNOWN)
+    def _to_unknown(self) -> None: ...
+
+    @transition(field=status, source=command_sources_of(CommandStatus.DONE), target=CommandStatus.DONE)
+    def _to_done(self) -> None: ...
+
+    @transition(field=status, source=command_sources_of(CommandStatus.DROPPED), target=CommandStatus.DROPPED)
+    def _to_dropped(self) -> None: ...
+
+    def move(self, target: CommandStatus, actor: Actor, *, evidence: dict[str, Any] | None = None) -> None:
+        """Take the transition to ``target`` and write its event; the caller holds the order's lock and saves."""
+        before = str(self.status)
+        getattr(self, f"_to_{target.value}")()
+        record(
+            f"command.{target.value}",
+            "command",
+            self.id,
+            actor,
+            from_status=before,
+            to_status=target.value,
+            evidence={"order": str(self.order_id), "kind": self.kind, **(evidence or {})},
+        )
+
+
+class Attempt(models.Model):
+    """One HTTP call made for a command. Written at the claim, completed by the answer; ``outcome`` empty in between.
+
+    The unique constraint is the database's own word that a client order id is POSTed at most once: a second attempt to
+    submit an exchange order can only be stored after the first is proven to have sent no byte.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    command = models.ForeignKey(Command, on_delete=models.PROTECT, related_name="attempts")
+    exchange_order = models.ForeignKey(ExchangeOrder, on_delete=models.PROTECT, related_name="attempts")
+    kind = models.CharField(max_length=8, choices=CommandKind.choices)
+    fence = models.PositiveIntegerField()
+    stamp_ms = models.BigIntegerField()
+    recv_window_ms = models.PositiveIntegerField()
+    send_by = models.DateTimeField()
+    body_hash = models.CharField(max_length=64)
+    worker = models.CharField(max_length=128)
+    claimed_at = models.DateTimeField()
+    answered_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=16, blank=True)
+    code = models.CharField(max_length=64, blank=True)
+    message = models.CharField(max_length=512, blank=True)
+    request = models.JSONField(default=dict)
+    response = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["exchange_order"],
+                condition=Q(kind="submit") & ~Q(outcome=OutcomeKind.NOT_SENT.value),
+                name="attempt_one_post_per_client_order_id",
+            ),
+            models.UniqueConstraint(fields=["command", "fence"], name="attempt_fence_once"),
+        ]
+        indexes = [models.Index(fields=["send_by"], name="attempt_unanswered", condition=Q(outcome=""))]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.stamp_ms}"

@@ -1,0 +1,306 @@
+"""Placing: one request becomes one order with its decision, and when accepted its reservation, submit command and
+queue row, all in one transaction.
+
+Everything that needs no lock is read first. Then: idempotency row, trading state (shared), exposure row; one read;
+evaluate; one writing statement; commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import OperationalError
+from psycopg.errors import LockNotAvailable
+
+from exchanges.capabilities import CAPABILITIES
+from exchanges.models import Account, Instrument
+from execution_project.common import clock, ids
+from execution_project.common.actors import Actor
+from execution_project.common.doorbell import notify_after_commit, queue_row
+from execution_project.common.events import event
+from execution_project.common.installation import prefix
+from execution_project.common.locking import ordered
+from execution_project.common.models import IdempotencyKey, Strategy
+from execution_project.common.problems import Problem
+from execution_project.common.writing import insert_together
+from orders.lifecycle import OrderStatus
+from orders.models import Command, CommandKind, ExchangeOrder, Order
+from orders.queues import submit_queue
+from orders.reserving import facts_of
+from risk.gate import Verdict, decide, read_inputs, read_prices_of, reservation_row
+from risk.intent import Intent, lock_names, scopes_of
+from risk.models import Decision, Exposure
+
+DEFAULT_VALID_FOR = {"MARKET": timedelta(seconds=10), "LIMIT": timedelta(seconds=60)}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """What a client asks for. Quantities in base, ``quote_quantity`` in quote asset, ``valid_for`` in seconds."""
+
+    account: str
+    symbol: str
+    side: str
+    type: str
+    quantity: Decimal | None = None
+    quote_quantity: Decimal | None = None
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    time_in_force: str | None = None
+    strategy: str | None = None
+    reduce_only: bool = False
+    valid_for: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The order that stands for a request, its decision, and whether the request came before."""
+
+    order: Order
+    decision: Decision
+    replayed: bool
+
+
+def place(
+    request: OrderRequest,
+    *,
+    idempotency_key: str,
+    body_hash: str,
+    account: Account,
+    by: Actor,
+) -> Placed:
+    """Decide on a request and store the outcome. The same key with the same body returns the first outcome.
+
+    Raises ``Problem``: 400 for a request that can never be an order, 422 ``IDEMPOTENCY_KEY_REUSED`` for another body
+    under a used key, 503 ``RISK_BUSY`` when the exposure lock cannot be had in time (nothing is stored then).
+    """
+    earlier = IdempotencyKey.objects.filter(principal=by.name, key=idempotency_key).first()
+    if earlier is not None:
+        return _replay(earlier, body_hash)
+    intent, instrument, strategy = _intent(request, account)
+    prices = read_prices_of(instrument)
+    mark = prefix()
+    try:
+        with ordered() as locks:
+            now = clock.now()
+            earlier = locks.idempotency(by.name, idempotency_key, body_hash, intent.order_id, now)
+            if earlier is not None:
+                return _replay(earlier, body_hash)
+            locks.share_trading_state(lock_names(intent.scopes))
+            locks.exposure(Exposure, intent.mode)
+            inputs, gate_seq = read_inputs(intent, prices)
+            verdict = decide(inputs, gate_seq, by=by)
+            order = _write(request, intent, instrument, strategy, verdict, mark, idempotency_key, account, by)
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            raise Problem(
+                503,
+                "RISK_BUSY",
+                "The risk gate is busy; nothing was accepted. Send the same request with the same key again.",
+                headers={"Retry-After": "1"},
+            ) from error
+        raise
+    return Placed(order, verdict.decision, replayed=False)
+
+
+def rehearse(request: OrderRequest, *, account: Account, by: Actor) -> Verdict:
+    """The decision that the request would get now, without reserving or storing anything (``validate_only``)."""
+    intent, instrument, _ = _intent(request, account)
+    inputs, gate_seq = read_inputs(intent, read_prices_of(instrument))
+    return decide(inputs, gate_seq, by=by)
+
+
+def _replay(earlier: IdempotencyKey, body_hash: str) -> Placed:
+    if earlier.body_hash != body_hash:
+        raise Problem(
+            422,
+            "IDEMPOTENCY_KEY_REUSED",
+            "This Idempotency-Key was used with another body. Use a new key for a new order.",
+        )
+    order = Order.objects.select_related("account", "instrument", "strategy").get(id=earlier.resource_id)
+    return Placed(order, Decision.objects.get(id=order.decision_id), replayed=True)
+
+
+def _refuse(code: str, detail: str, pointer: str) -> Problem:
+    return Problem(400, code, detail, errors=[{"pointer": pointer, "code": code, "detail": detail}])
+
+
+def _intent(request: OrderRequest, account: Account) -> tuple[Intent, Instrument, Strategy | None]:
+    _check_shape(request)
+    instrument = Instrument.objects.filter(
+        exchange=account.exchange, mode=account.mode, symbol=request.symbol
+    ).first()
+    if instrument is None:
+        raise _refuse("UNKNOWN_SYMBOL", f"{account.exchange} has no {request.symbol} for {account.mode}.", "/symbol")
+    strategy = None
+    if request.strategy is not None:
+        strategy = Strategy.objects.filter(name=request.strategy).first()
+        if strategy is None:
+            raise _refuse("UNKNOWN_STRATEGY", f"No strategy {request.strategy!r} is registered.", "/strategy")
+    capabilities = CAPABILITIES.get(account.exchange)
+    times = None if capabilities is None else capabilities.order_types.get(request.type)
+    if capabilities is None or times is None:
+        raise _refuse("NOT_SUPPORTED", f"{request.type} orders are not supported on {account.exchange}.", "/type")
+    if request.time_in_force not in times:
+        raise _refuse(
+            "NOT_SUPPORTED",
+            f"{request.type} on {account.exchange} takes time_in_force {sorted(t or 'none' for t in times)}.",
+            "/time_in_force",
+        )
+    if request.quote_quantity is not None and (
+        request.side not in capabilities.quote_quantity_sides or not instrument.quote_quantity_allowed
+    ):
+        raise _refuse("NOT_SUPPORTED", f"{request.symbol} takes no quote_quantity on this side.", "/quote_quantity")
+    intent = Intent(
+        order_id=ids.uuid7(),
+        account_id=account.pk,
+        account=account.name,
+        exchange=account.exchange,
+        mode=account.mode,
+        books_open=account.books_opened_at is not None,
+        symbol=instrument.symbol,
+        instrument_id=instrument.pk,
+        base_asset=instrument.base_asset,
+        quote_asset=instrument.quote_asset,
+        is_trading=instrument.is_trading,
+        filters=instrument.filters,
+        base_precision=instrument.base_precision,
+        quote_precision=instrument.quote_precision,
+        strategy=request.strategy,
+        side=request.side,
+        type=request.type,
+        quantity=request.quantity,
+        quote_quantity=request.quote_quantity,
+        price=request.price,
+        reduce_only=request.reduce_only,
+        fee_in_quote_rate=account.taker_fee_rate if capabilities.buy_fee_in_quote else Decimal(0),
+        scopes=scopes_of(
+            exchange=account.exchange,
+            account=account.name,
+            strategy=request.strategy,
+            symbol=instrument.symbol,
+        ),
+    )
+    return intent, instrument, strategy
+
+
+def _check_shape(request: OrderRequest) -> None:
+    if (request.quantity is None) == (request.quote_quantity is None):
+        raise _refuse("ONE_QUANTITY", "Give either quantity or quote_quantity, not both and not neither.", "/quantity")
+    if request.stop_price is not None:
+        raise _refuse("UNEXPECTED_FIELD", f"{request.type} orders take no stop_price.", "/stop_price")
+    if request.type == "MARKET":
+        if request.price is not None:
+            raise _refuse("UNEXPECTED_FIELD", "A MARKET order has no price.", "/price")
+        if request.time_in_force is not None:
+            raise _refuse("UNEXPECTED_FIELD", "A MARKET order has no time_in_force.", "/time_in_force")
+        return
+    if request.quote_quantity is not None:
+        raise _refuse("UNEXPECTED_FIELD", "Only MARKET orders take quote_quantity.", "/quote_quantity")
+    if request.price is None:
+        raise _refuse("MISSING_FIELD", f"A {request.type} order needs a price.", "/price")
+    if request.type == "LIMIT" and request.time_in_force is None:
+        raise _refuse("MISSING_FIELD", "A LIMIT order needs time_in_force: GTC, IOC or FOK.", "/time_in_force")
+
+
+def _write(
+    request: OrderRequest,
+    intent: Intent,
+    instrument: Instrument,
+    strategy: Strategy | None,
+    verdict: Verdict,
+    mark: str,
+    idempotency_key: str,
+    account: Account,
+    by: Actor,
+) -> Order:
+    """The one writing statement: order, decision and event; when accepted also exchange order, reservation, command and
+    queue row."""
+    now = verdict.inputs.now
+    valid_for = (
+        timedelta(seconds=request.valid_for) if request.valid_for is not None else DEFAULT_VALID_FOR[request.type]
+    )
+    first_breach = verdict.breaches[0] if verdict.breaches else None
+    status = OrderStatus.PENDING if verdict.accepted else OrderStatus.DENIED
+    order = Order(
+        id=intent.order_id,
+        account=account,
+        instrument=instrument,
+        strategy=strategy,
+        side=request.side,
+        type=request.type,
+        quantity=request.quantity,
+        quote_quantity=request.quote_quantity,
+        price=request.price,
+        time_in_force=request.time_in_force,
+        reduce_only=request.reduce_only,
+        valid_until=now + valid_for,
+        status=status,
+        reason=first_breach["code"] if first_breach else "",
+        detail=first_breach["detail"][:512] if first_breach else "",
+        gate_seq=verdict.gate_seq,
+        decision_id=verdict.decision.id,
+        idempotency_key=idempotency_key,
+        created_by=by.name,
+        created_at=now,
+        updated_at=now,
+    )
+    happened = event(
+        "order.accepted" if verdict.accepted else "order.denied",
+        "order",
+        order.id,
+        by,
+        to_status=status.value,
+        evidence={"decision": str(verdict.decision.id), "breaches": [b["code"] for b in verdict.breaches]},
+    )
+    if not verdict.accepted:
+        insert_together(order, verdict.decision, happened)
+        return order
+    exchange_order = ExchangeOrder(
+        order=order,
+        generation=0,
+        client_order_id=ids.client_order_id(mark, order.id, 0),
+        quantity=order.quantity,
+        quote_quantity=order.quote_quantity,
+        price=order.price,
+        reserve_price=verdict.reserve_price,
+        exposure_price=verdict.exposure_price,
+        fee_in_quote_rate=intent.fee_in_quote_rate,
+        created_at=now,
+    )
+    command = Command(
+        order=order,
+        exchange_order=exchange_order,
+        kind=CommandKind.SUBMIT,
+        rung_at=now,
+        requested_by=by.name,
+        created_at=now,
+    )
+    reservation = reservation_row(exchange_order.id, intent, facts_of(order, exchange_order))
+    queue = submit_queue(account.exchange)
+    doorbell = queue_row(queue, "orders.tasks.submit", str(command.id))
+    insert_together(order, verdict.decision, exchange_order, reservation, command, doorbell, happened)
+    notify_after_commit(queue)
+    return order
+
+
+def account_for(name: str, may_see: bool) -> Account:
+    """The account of this name, or ``Problem`` 404 when there is none or the client does not reach it."""
+    account = Account.objects.filter(name=name).first() if may_see else None
+    if account is None:
+        raise Problem(404, "UNKNOWN_ACCOUNT", f"There is no account {name!r} for this key.")
+    return account
+
+
+def order_of(order_id: UUID, accounts: list[str] | None) -> Order:
+    """The order, or ``Problem`` 404 when there is none in the client's accounts (None = all)."""
+    queryset = Order.objects.select_related("account", "instrument", "strategy")
+    if accounts is not None:
+        queryset = queryset.filter(account__name__in=accounts)
+    order = queryset.filter(id=order_id).first()
+    if order is None:
+        raise Problem(404, "UNKNOWN_ORDER", "There is no such order for this key.")
+    return order

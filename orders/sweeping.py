@@ -1,0 +1,167 @@
+"""The sweeper: what a lost doorbell, a dead worker or a passed deadline leaves behind is picked up here.
+
+Every tick is short, idempotent and safe to run beside itself; the ticker calls them (settings.EXEC_TICKS).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+
+from exchanges import rate_budget
+from exchanges.models import Account, Mode
+from exchanges.reports import OutcomeKind
+from execution_project.common import clock
+from execution_project.common.actors import engine
+from execution_project.common.chores import ring_chore
+from execution_project.common.doorbell import ring
+from execution_project.common.events import record
+from execution_project.common.locking import ordered
+from orders.claiming import current_exchange_order, deny
+from orders.following import accounts_to_follow
+from orders.ingest import lock_orders
+from orders.lifecycle import CommandStatus, OrderStatus
+from orders.models import Attempt, Command, CommandKind, ExchangeOrder, Order
+from orders.notifications import notify_after_commit
+from orders.queues import CANCEL_QUEUE, HOUSEKEEPING_QUEUE, submit_queue
+
+RING_AGAIN = timedelta(seconds=3)
+# Connect 3 s + answer 13 s (the adapter's timeouts) + the database's own timeouts, with room: after this a claim
+# without an answer has nobody left who could bring one.
+CLAIM_SILENCE = timedelta(seconds=40)
+PROBE_EVERY = timedelta(seconds=2)
+PROBE_SLOWEST = timedelta(seconds=30)
+BATCH = 200
+
+
+def ring_due_commands() -> int:
+    """Ring again for queued commands whose time has come and whose doorbell may be lost."""
+    now = clock.now()
+    with transaction.atomic():
+        due = list(
+            Command.objects.filter(status=CommandStatus.QUEUED)
+            .exclude(not_before__gt=now)
+            .exclude(rung_at__gt=now - RING_AGAIN, not_before__isnull=True)
+            .select_related("order__account")
+            .select_for_update(skip_locked=True, of=("self",), no_key=True)
+            .order_by("rung_at")[:BATCH]
+        )
+        for command in due:
+            if command.kind == CommandKind.CANCEL:
+                ring(CANCEL_QUEUE, "orders.tasks.cancel", str(command.id))
+            else:
+                ring(submit_queue(command.order.account.exchange), "orders.tasks.submit", str(command.id))
+        Command.objects.filter(id__in=[command.id for command in due]).update(
+            rung_at=now, not_before=None
+        )
+    return len(due)
+
+
+def expire_stale_intents() -> int:
+    """End submits that nobody claimed within ``valid_for``: denied, STALE_INTENT."""
+    now = clock.now()
+    by = engine("sweeper", "valid_for passed")
+    stale = list(
+        Order.objects.filter(status=OrderStatus.PENDING, valid_until__lt=now).values_list("id", flat=True)[:BATCH]
+    )
+    for order_id in stale:
+        with ordered() as locks:
+            order = lock_orders(locks, [order_id])[order_id]
+            if order.status == OrderStatus.PENDING and order.valid_until < now:
+                deny(
+                    order,
+                    current_exchange_order(order),
+                    "STALE_INTENT",
+                    "The order was not sent within its valid_for.",
+                    by=by,
+                )
+    return len(stale)
+
+
+def recover_silent_claims() -> int:
+    """A claim whose worker never answered: the bytes may have gone out. A submit becomes unknown, a cancel is queued
+    again."""
+    by = engine("sweeper", "claim without answer")
+    silent = list(
+        Attempt.objects.filter(outcome="", send_by__lt=clock.now() - CLAIM_SILENCE).values_list(
+            "id", "command__order_id"
+        )[:BATCH]
+    )
+    for attempt_id, order_id in silent:
+        with ordered() as locks:
+            order = lock_orders(locks, [order_id])[order_id]
+            attempt = Attempt.objects.get(id=attempt_id)
+            if attempt.outcome:
+                continue
+            attempt.outcome = OutcomeKind.UNKNOWN.value
+            attempt.message = "The worker never answered."
+            attempt.save(update_fields=["outcome", "message"])
+            command = Command.objects.get(id=attempt.command_id)
+            record("attempt.silent", "order", order.id, by, evidence={"attempt": str(attempt.id), "by": attempt.worker})
+            if command.status != CommandStatus.CLAIMED or command.fence != attempt.fence:
+                continue
+            if command.kind == CommandKind.CANCEL:
+                command.move(CommandStatus.QUEUED, by)
+                command.save()
+                continue
+            command.move(CommandStatus.UNKNOWN, by)
+            command.save()
+            if order.status == OrderStatus.SUBMITTING:
+                order.move(OrderStatus.SUBMIT_UNKNOWN, by, evidence={"attempt": str(attempt.id)})
+                order.version += 1
+                order.updated_at = clock.now()
+                order.save()
+                notify_after_commit(order.id)
+            ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
+    return len(silent)
+
+
+def ring_probes() -> int:
+    """Look again for unknown orders, with growing pauses."""
+    now = clock.now()
+    rung = 0
+    rows = ExchangeOrder.objects.filter(order__status=OrderStatus.SUBMIT_UNKNOWN, end_proof="").order_by("id")[:BATCH]
+    for row in rows:
+        pause = min(PROBE_EVERY * 2 ** min(row.looked, 4), PROBE_SLOWEST)
+        if row.last_looked_at is None or row.last_looked_at + pause <= now:
+            rung += ring_chore(CANCEL_QUEUE, f"probe:{row.order_id}", "orders.tasks.probe_chore", str(row.order_id))
+    return rung
+
+
+def ring_following() -> int:
+    """Follow every account that has something at the exchange."""
+    return sum(
+        ring_chore(HOUSEKEEPING_QUEUE, f"follow:{account.pk}", "orders.tasks.follow", account.pk)
+        for account in accounts_to_follow()
+    )
+
+
+def ring_market_data() -> int:
+    """Refresh quotes, once per exchange and mode, through any account of it."""
+    rung = 0
+    for account in _one_account_per_market():
+        name = f"quotes:{account.exchange}:{account.mode}"
+        rung += ring_chore(HOUSEKEEPING_QUEUE, name, "orders.tasks.refresh_quotes", account.pk)
+    return rung
+
+
+def ring_account_data() -> int:
+    """Refresh balances and the clock sample of every account with open books."""
+    rung = 0
+    for account in Account.objects.filter(books_opened_at__isnull=False).exclude(mode=Mode.PAPER):
+        rung += ring_chore(HOUSEKEEPING_QUEUE, f"balances:{account.pk}", "orders.tasks.refresh_balances", account.pk)
+        rung += ring_chore(HOUSEKEEPING_QUEUE, f"clock:{account.pk}", "orders.tasks.sample_clock", account.pk)
+    return rung
+
+
+def prune_counters() -> int:
+    """Drop rate windows that ended long ago."""
+    return rate_budget.prune()
+
+
+def _one_account_per_market() -> list[Account]:
+    markets: dict[tuple[str, str], Account] = {}
+    for account in Account.objects.exclude(mode=Mode.PAPER).order_by("id"):
+        markets.setdefault((account.exchange, account.mode), account)
+    return list(markets.values())

@@ -1,0 +1,76 @@
+"""Thin entry points of the task queues. Each takes one id; the row that it names is the truth."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from exchanges.connections import adapter_for
+from exchanges.host_clock import sample
+from exchanges.models import Account
+from exchanges.reports import TradeReport
+from exchanges.syncing import sync_balances, sync_quotes
+from execution_project.common.chores import answering, ring_chore
+from orders import following, sending
+from orders.models import Command
+from orders.queues import HOUSEKEEPING_QUEUE
+
+
+def submit(command_id: str) -> None:
+    """Carry out one submit command."""
+    _send(command_id)
+
+
+def cancel(command_id: str) -> None:
+    """Carry out one cancel command."""
+    _send(command_id)
+
+
+def _send(command_id: str) -> None:
+    outcome = sending.send_command(UUID(command_id))
+    if outcome is not None and any(isinstance(report, TradeReport) for report in outcome.reports):
+        account_id = Command.objects.values_list("order__account_id", flat=True).get(id=UUID(command_id))
+        _refresh_balances_soon(account_id)
+
+
+def _refresh_balances_soon(account_id: int) -> None:
+    ring_chore(HOUSEKEEPING_QUEUE, f"balances:{account_id}", "orders.tasks.refresh_balances", account_id)
+
+
+def probe(order_id: str) -> None:
+    """Look for one order whose outcome is unknown."""
+    following.probe(UUID(order_id))
+
+
+def probe_chore(order_id: str) -> None:
+    """The same, rung by the sweeper."""
+    with answering(f"probe:{order_id}"):
+        following.probe(UUID(order_id))
+
+
+def follow(account_id: int) -> None:
+    """Bring one account's working orders up to date and settle its ended ones."""
+    with answering(f"follow:{account_id}"):
+        account = Account.objects.get(pk=account_id)
+        moved = following.follow_account(account) + following.settle_account(account)
+        if moved:
+            _refresh_balances_soon(account_id)
+
+
+def refresh_quotes(account_id: int) -> None:
+    """Best bid and ask of the account's exchange."""
+    account = Account.objects.get(pk=account_id)
+    with answering(f"quotes:{account.exchange}:{account.mode}"):
+        sync_quotes(account)
+
+
+def refresh_balances(account_id: int) -> None:
+    """The account's balances."""
+    with answering(f"balances:{account_id}"):
+        sync_balances(Account.objects.get(pk=account_id))
+
+
+def sample_clock(account_id: int) -> None:
+    """The exchange's clock against ours."""
+    with answering(f"clock:{account_id}"):
+        account = Account.objects.get(pk=account_id)
+        sample(account, adapter_for(account))

@@ -1,0 +1,76 @@
+"""The body of start and stop: a scope and a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from exchanges.models import Account, Exchange, Instrument
+from execution_project.common.api.authentication import principal_of
+from execution_project.common.models import Strategy
+from execution_project.common.problems import Problem
+from risk.models import TradingState
+
+
+def _exists(kind: str, key: str) -> bool:
+    if kind == "exchange":
+        return key in Exchange.values
+    if kind == "account":
+        return Account.objects.filter(name=key).exists()
+    if kind == "strategy":
+        return Strategy.objects.filter(name=key).exists()
+    return Instrument.objects.filter(symbol=key).exists()
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeRequest:
+    """A validated scope with the reason for the act."""
+
+    kind: str
+    key: str
+    reason: str
+    cancel_orders: bool
+
+    @classmethod
+    def of(cls, request: Request, *, allow_cancel: bool) -> ScopeRequest:
+        """Read ``{"scope": "global"}`` or ``{"scope": {"account": "main"}}``; raises ``ValidationError`` or ``Problem``.
+
+        A key that reaches only some accounts may act on those alone.
+        """
+        body: dict[str, Any] = dict(request.data)
+        known = {"scope", "reason"} | ({"cancel_orders"} if allow_cancel else set())
+        errors: dict[str, str] = {name: "There is no such field." for name in set(body) - known}
+        scope, reason, cancel = body.get("scope"), body.get("reason", ""), body.get("cancel_orders", False)
+        if not isinstance(reason, str) or len(reason) > 256:
+            errors["reason"] = "Send a string of at most 256 characters."
+        if not isinstance(cancel, bool):
+            errors["cancel_orders"] = "Send true or false."
+        kind, key = "", ""
+        if scope == "global":
+            kind = "global"
+        elif isinstance(scope, dict) and len(scope) == 1:
+            kind, key = next(iter(scope.items()))
+        if kind not in {"global", "exchange", "account", "strategy", "symbol"} or not isinstance(key, str):
+            errors["scope"] = 'Send "global" or one of {"exchange"|"account"|"strategy"|"symbol": "<name>"}.'
+        elif kind != "global" and not _exists(kind, key):
+            errors["scope"] = f"There is no {kind} {key!r}."
+        if errors:
+            raise serializers.ValidationError(errors)
+        principal = principal_of(request)
+        if principal.key.accounts is not None and not (kind == "account" and principal.may_see(key)):
+            raise Problem(403, "SCOPE_NOT_ALLOWED", "This key may act on its own accounts only.")
+        return cls(kind, key, str(reason), bool(cancel))
+
+    def document(self, state: TradingState) -> dict[str, Any]:
+        """The state of the scope after the act."""
+        return {
+            "scope": "global" if self.kind == "global" else {self.kind: self.key},
+            "state": state.state,
+            "latched": state.latched,
+            "reason": state.reason,
+            "changed_by": state.changed_by,
+            "changed_at": state.changed_at.isoformat(),
+        }

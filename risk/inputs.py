@@ -1,0 +1,174 @@
+"""Everything the controls look at, read before and under the exposure lock; plain values for pure controls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+
+from execution_project.common.money import CONTEXT, round_up
+from risk.intent import Intent
+
+SLIPPAGE = Decimal("0.005")
+MAX_QUOTE_AGE = timedelta(seconds=5)
+MAX_BALANCE_AGE = timedelta(seconds=60)
+CASH_ASSETS = frozenset({"USDT", "TRY"})
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A best bid and ask with its age, or what is known of it; unusable when missing, stale, crossed or not positive."""
+
+    symbol: str
+    bid: Decimal | None
+    ask: Decimal | None
+    confirmed_at: datetime | None
+
+    def usable(self, now: datetime) -> bool:
+        """Whether both sides are there, sane and confirmed within 5 s."""
+        return (
+            self.bid is not None
+            and self.ask is not None
+            and self.confirmed_at is not None
+            and Decimal(0) < self.bid < self.ask
+            and now - self.confirmed_at <= MAX_QUOTE_AGE
+        )
+
+    @property
+    def mid(self) -> Decimal | None:
+        """Half way between bid and ask."""
+        return None if self.bid is None or self.ask is None else (self.bid + self.ask) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class LimitVersion:
+    """The newest version of one limit at one scope; value None switches it off."""
+
+    control: str
+    scope: str
+    version: int
+    value: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class StateOfScope:
+    """Trading state of one scope."""
+
+    scope: str
+    state: str
+    last_halt_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class GateInputs:
+    """One consistent set of inputs for all controls of one intent."""
+
+    intent: Intent
+    now: datetime
+    price: Price
+    reporting_price: Price | None  # quote asset in the reporting currency; None when they are the same
+    reporting_currency: str
+    states: tuple[StateOfScope, ...]
+    limits: tuple[LimitVersion, ...]
+    ledger_balance: Decimal | None  # of the asset that the order would spend
+    exchange_balance: Decimal | None  # free + locked, moved by what was booked since it was reported
+    balance_as_of: datetime | None
+    reserved: Decimal
+
+    @property
+    def spent_asset(self) -> str:
+        """What the order gives away: quote when buying, base when selling."""
+        return self.intent.quote_asset if self.intent.side == "BUY" else self.intent.base_asset
+
+    @property
+    def available(self) -> Decimal | None:
+        """min(ledger, exchange) − live reservations of the spent asset; None when either is unknown."""
+        if self.ledger_balance is None or self.exchange_balance is None:
+            return None
+        return min(self.ledger_balance, self.exchange_balance) - self.reserved
+
+    @property
+    def unit_price(self) -> Decimal | None:
+        """Worst price per base unit: a limit buy at max(limit, mid), a market buy at ask plus slippage, a sale at bid."""
+        usable = self.price.usable(self.now)
+        limit = self.intent.price
+        with localcontext(CONTEXT):
+            if self.intent.side == "SELL":
+                bid = self.price.bid if usable else None
+                known = [value for value in (limit, bid) if value is not None]
+                return max(known) if known else None
+            if not usable:
+                return None
+            assert self.price.ask is not None and self.price.mid is not None  # noqa: S101  usable() says so
+            if limit is not None:
+                return max(limit, self.price.mid)
+            return round_up(self.price.ask * (1 + SLIPPAGE))
+
+    @property
+    def notional(self) -> Decimal | None:
+        """Worst notional in the quote asset."""
+        if self.intent.quote_quantity is not None:
+            return self.intent.quote_quantity
+        if self.intent.quantity is None or self.unit_price is None:
+            return None
+        with localcontext(CONTEXT):
+            return round_up(self.intent.quantity * self.unit_price)
+
+    @property
+    def reporting_rate(self) -> Decimal | None:
+        """Reporting currency per quote asset, at the adverse side (ask); None when no fresh price tells."""
+        if self.intent.quote_asset == self.reporting_currency:
+            return Decimal(1)
+        if self.reporting_price is None or not self.reporting_price.usable(self.now):
+            return None
+        return self.reporting_price.ask
+
+    @property
+    def reported_notional(self) -> Decimal | None:
+        """Worst notional in the reporting currency."""
+        if self.notional is None or self.reporting_rate is None:
+            return None
+        with localcontext(CONTEXT):
+            return round_up(self.notional * self.reporting_rate)
+
+    @property
+    def base_needed(self) -> Decimal | None:
+        """Base units that a sale gives away; for a quote-sized sale at the bid less slippage."""
+        if self.intent.quantity is not None:
+            return self.intent.quantity
+        if self.intent.quote_quantity is None or not self.price.usable(self.now) or self.price.bid is None:
+            return None
+        with localcontext(CONTEXT):
+            return round_up(self.intent.quote_quantity / (self.price.bid * (1 - SLIPPAGE)))
+
+    @property
+    def funds_needed(self) -> Decimal | None:
+        """Units of the spent asset that the order may consume, fees included where they come on top."""
+        if self.intent.side == "SELL":
+            return self.base_needed
+        with localcontext(CONTEXT):
+            if self.intent.quote_quantity is not None:
+                return round_up(self.intent.quote_quantity * (1 + self.intent.fee_in_quote_rate))
+            price = self.reserve_price
+            if price is None or self.intent.quantity is None:
+                return None
+            return round_up(self.intent.quantity * price * (1 + self.intent.fee_in_quote_rate))
+
+    @property
+    def reserve_price(self) -> Decimal | None:
+        """Quote per base that a buy can cost at most: its limit, or ask plus slippage."""
+        if self.intent.price is not None:
+            return self.intent.price
+        return self.unit_price
+
+    @property
+    def is_reducing(self) -> bool:
+        """A sale, for a cash asset, of no more than is available: it can only make exposure smaller."""
+        needed, available = self.base_needed, self.available
+        return (
+            self.intent.side == "SELL"
+            and self.intent.quote_asset in CASH_ASSETS
+            and needed is not None
+            and available is not None
+            and needed <= available
+        )

@@ -1,0 +1,51 @@
+"""What orders hand to the gate: a typed intent, so that risk reads no order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One order that wants to pass. Quantities in base, quotes in quote asset, price in quote per base."""
+
+    order_id: UUID
+    account_id: int
+    account: str
+    exchange: str
+    mode: str
+    books_open: bool
+    symbol: str
+    instrument_id: int
+    base_asset: str
+    quote_asset: str
+    is_trading: bool
+    filters: dict[str, dict[str, Any]]
+    base_precision: int
+    quote_precision: int
+    strategy: str | None
+    side: str
+    type: str
+    quantity: Decimal | None
+    quote_quantity: Decimal | None
+    price: Decimal | None
+    reduce_only: bool
+    fee_in_quote_rate: Decimal
+    scopes: tuple[tuple[str, str], ...] = field(default=())
+
+
+def scopes_of(*, exchange: str, account: str, strategy: str | None, symbol: str) -> tuple[tuple[str, str], ...]:
+    """Every scope whose state and limits apply, widest first."""
+    scopes = [("global", ""), ("exchange", exchange), ("account", account)]
+    if strategy is not None:
+        scopes.append(("strategy", strategy))
+    scopes.append(("symbol", symbol))
+    return tuple(scopes)
+
+
+def lock_names(scopes: tuple[tuple[str, str], ...]) -> list[str]:
+    """The scopes as names for the advisory locks of trading state."""
+    return [f"{kind}:{key}" for kind, key in scopes]

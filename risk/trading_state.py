@@ -1,0 +1,105 @@
+"""Halting and starting: who may trade, by scope. Activation takes one person and one step.
+
+A halt takes the scope's advisory lock alone, writes its row and commits; it touches no order, so that nothing that an
+order does can hold it up. Its sequence number outranks every order accepted before (DESIGN: gate_seq).
+"""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from execution_project.common import clock
+from execution_project.common.actors import Actor
+from execution_project.common.events import record
+from execution_project.common.locking import Locks, ordered
+from execution_project.common.problems import Problem
+from risk.inputs import StateOfScope
+from risk.intent import lock_names
+from risk.models import State, TradingState
+
+
+def next_gate_seq() -> int:
+    """The next number of the sequence that halts and decisions share."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('risk_gate_seq')")
+        row = cursor.fetchone()
+    return int(row[0])
+
+
+def _lock(locks: Locks, kind: str, key: str) -> TradingState | None:
+    locks.own_trading_state(lock_names(((kind, key),))[0])
+    return TradingState.objects.filter(scope_kind=kind, scope_key=key).first()
+
+
+def halt(kind: str, key: str, *, reason: str, by: Actor, latched: bool = False) -> TradingState:
+    """Halt a scope. Halting a halted scope is recorded again and takes a new number; a latch is never loosened."""
+    with ordered() as locks:
+        row = _lock(locks, kind, key) or TradingState(scope_kind=kind, scope_key=key)
+        before = row.state if row.pk else State.ACTIVE.value
+        row.state = State.HALTED.value
+        row.latched = row.latched or latched
+        row.last_halt_seq = next_gate_seq()
+        row.reason = reason[:256]
+        row.changed_by = by.name
+        row.changed_at = clock.now()
+        row.save()
+        record(
+            "trading.halted",
+            "scope",
+            f"{kind}:{key}",
+            by,
+            from_status=before,
+            to_status=row.state,
+            evidence={"reason": reason, "latched": row.latched, "seq": row.last_halt_seq},
+        )
+    return row
+
+
+def start(kind: str, key: str, *, reason: str, by: Actor) -> TradingState:
+    """Lift a plain halt. Raises ``Problem`` (409) for a latch: that needs a second person's approval."""
+    with ordered() as locks:
+        row = _lock(locks, kind, key)
+        if row is None:
+            row = TradingState(scope_kind=kind, scope_key=key, state=State.ACTIVE.value)
+        if row.latched:
+            raise Problem(
+                409, "LATCHED", f"{kind}:{key} is latched ({row.reason}): lifting it needs a second person's approval."
+            )
+        before, row.state = row.state, State.ACTIVE.value
+        row.reason, row.changed_by, row.changed_at = reason[:256], by.name, clock.now()
+        row.save()
+        record(
+            "trading.started",
+            "scope",
+            f"{kind}:{key}",
+            by,
+            from_status=before,
+            to_status=row.state,
+            evidence={"reason": reason},
+        )
+    return row
+
+
+def states_of(scopes: tuple[tuple[str, str], ...]) -> tuple[StateOfScope, ...]:
+    """The stored states of these scopes; the caller holds their shared locks. A scope without a row is ACTIVE."""
+    rows = {
+        (row.scope_kind, row.scope_key): row
+        for row in TradingState.objects.filter(
+            scope_kind__in={kind for kind, _ in scopes}, scope_key__in={key for _, key in scopes}
+        )
+    }
+    return tuple(
+        StateOfScope(f"{kind}:{key}", rows[kind, key].state, rows[kind, key].last_halt_seq)
+        for kind, key in scopes
+        if (kind, key) in rows
+    )
+
+
+def refusal(states: tuple[StateOfScope, ...], gate_seq: int) -> str | None:
+    """Why an accepted order may not be claimed any more, or None: a scope is halted, or was halted since its gate."""
+    for state in states:
+        if state.state not in {State.ACTIVE.value, State.REDUCE_ONLY.value}:
+            return f"{state.scope} is halted"
+        if state.last_halt_seq >= gate_seq:
+            return f"{state.scope} was halted after the order was accepted"
+    return None

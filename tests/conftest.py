@@ -1,0 +1,24 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import settings as test_settings
+from tests.processes import Processes
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The session that started the server gives it up at its very end."""
+    if test_settings.SERVER is not None:
+        test_settings.SERVER.stop()
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    """Starts processes of the engine on the test database; kills them and all they started at the end."""
+    with Processes(tmp_path) as running:
+        yield running

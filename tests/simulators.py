@@ -1,0 +1,52 @@
+"""The exchange simulator as a process of its own, with a small client for its control API."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.server import ROOT
+
+
+class Simulator:
+    """A running simulator on a free loopback port."""
+
+    def __init__(self, data_dir: Path, *options: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "exchanges.simulator", "--port", "0", "--data-dir", str(data_dir), *options],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert "listening on " in line, f"the simulator said {line!r}"
+        self.url = line.strip().rsplit(" ", 1)[-1]
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """One call of the control API (docs/simulator.md)."""
+        request = urllib.request.Request(
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def fault(self, kind: str, call: str = "POST /api/v3/order", times: int = 1, **parameters: Any) -> None:
+        """Inject a fault into the next ``times`` calls."""
+        self.call("POST", "/sim/faults", {"call": call, "kind": kind, "times": times, **parameters})
+
+    def book(self, symbol: str, bid: str, ask: str, quantity: str = "10") -> None:
+        """Set the displayed book to one level on each side."""
+        self.call("POST", f"/sim/market/{symbol}", {"bid": bid, "ask": ask, "quantity": quantity})
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.wait(10)
