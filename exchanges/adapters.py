@@ -57,7 +57,7 @@ class CancelInstruction:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """A signed request, ready for the wire. ``body_hash`` is the SHA-256 of the signed payload without its signature."""
+    """A request, ready to be signed and sent. ``body_hash``: SHA-256 of the payload without its signature."""
 
     method: str
     path: str

@@ -41,7 +41,9 @@ def refuse_wrong_host(account: Account) -> None:
         SANDBOX_LIVE_LOOKALIKES, account.rest_url, re.IGNORECASE
     )
     if account.mode == Mode.PAPER or live_host != (account.mode == Mode.LIVE):
-        raise WrongHost(f"{account.name} is a {account.mode} account and may not reach {account.rest_url or 'any host'}.")
+        raise WrongHost(
+            f"{account.name} is a {account.mode} account and may not reach {account.rest_url or 'any host'}."
+        )
 
 
 class CallInTransaction(RuntimeError):

@@ -42,7 +42,7 @@ def seal(account_name: str, field: str, text: str) -> bytes:
     return identity.encode() + b":" + nonce + sealed
 
 
-def _open(account_name: str, field: str, sealed: bytes) -> str:
+def _open(account_name: str, field: str, sealed: bytes | memoryview[int]) -> str:
     identity, _, rest = bytes(sealed).partition(b":")
     key = _keys().get(identity.decode(errors="replace"))
     if key is None:
@@ -50,7 +50,7 @@ def _open(account_name: str, field: str, sealed: bytes) -> str:
     try:
         return AESGCM(key).decrypt(rest[:12], rest[12:], f"{account_name}/{field}".encode()).decode()
     except InvalidTag:
-        raise CredentialsUnreadable(f"The credentials of {account_name} do not open: sealed for something else.") from None
+        raise CredentialsUnreadable(f"The credentials of {account_name} do not open: sealed elsewhere.") from None
 
 
 def seal_into(account: Account, key: str, secret: str) -> None:

@@ -53,7 +53,7 @@ def check_price(filters: Mapping[str, Mapping[str, Any]], price: Decimal) -> lis
     """PRICE_FILTER: min ≤ price ≤ max (0 disables a bound), price mod tick = 0 without offset."""
     low, high, tick = (_decimal(filters, "PRICE_FILTER", field) for field in ("minPrice", "maxPrice", "tickSize"))
     breaches = []
-    if 0 < low and price < low:
+    if low > 0 and price < low:
         breaches.append(FilterBreach("PRICE_FILTER", f"price {plain(price)} is below the minimum {plain(low)}"))
     if 0 < high < price:
         breaches.append(FilterBreach("PRICE_FILTER", f"price {plain(price)} is above the maximum {plain(high)}"))

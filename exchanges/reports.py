@@ -171,7 +171,7 @@ class Outcome:
     banned: bool = False
 
 
-class ReadFailed(Exception):  # noqa: N818
+class ReadFailed(Exception):
     """A read did not give an answer that can be believed; a failed query is never an empty answer."""
 
     def __init__(self, outcome: Outcome) -> None:

@@ -57,12 +57,21 @@ work AS MATERIALIZED (
 due AS MATERIALIZED (SELECT id, 0 AS rank FROM beats UNION ALL SELECT id, 1 AS rank FROM work),
 pulled AS (
     UPDATE django_q_ormq AS q
-    SET lock = (SELECT at FROM clock) + make_interval(secs => %(retry)s), exec_deliveries = q.exec_deliveries + 1
+    SET lock = (SELECT at FROM clock) + make_interval(secs => %(retry)s),
+        exec_deliveries = q.exec_deliveries + 1, exec_puller = %(beat_key)s
     FROM due WHERE q.id = due.id
     RETURNING q.id, q.payload, q.exec_deliveries, due.rank
 )
 SELECT id, payload, exec_deliveries FROM pulled ORDER BY rank, id
 """
+
+
+def release_pulled(beat_key: str) -> int:
+    """Make due at once what a cluster had pulled, after it was killed; returns how many rows. Its beats are deleted."""
+    with transaction.atomic(using=Conf.ORM), connections[Conf.ORM].cursor() as cursor:
+        cursor.execute("DELETE FROM django_q_ormq WHERE key = %s", [beat_key])
+        cursor.execute("UPDATE django_q_ormq SET lock = now(), exec_puller = '' WHERE exec_puller = %s", [beat_key])
+        return int(cursor.rowcount)
 
 
 class Unreadable(Exception):
@@ -73,7 +82,8 @@ class NotifyBroker(ORM):  # type: ignore[misc]  # django-q2 has no types
     """See the module. One instance serves the pusher and the monitor, each after its own fork."""
 
     beat_key: ClassVar[str] = ""
-    """Rows under this key are pulled too: the beats of this cluster's own parent. Set before the cluster forks."""
+    """Names this cluster: rows under this key, the beats of its own parent, are pulled too, and every row that it pulls
+    is marked with it. Set before the cluster forks."""
 
     _listening_on: Any = None
     _failures = 0

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 SHORTEST_SECRET_KEY = 50
@@ -22,7 +23,11 @@ def check_production(app_configs: Any, **options: Any) -> Iterable[CheckMessage]
     """A production start with anything meant for development is an accident."""
     if settings.EXEC_ENV != "production":
         return
-    if settings.SECRET_KEY in ("", settings.DEVELOPMENT_SECRET_KEY) or len(settings.SECRET_KEY) < SHORTEST_SECRET_KEY:
+    try:
+        secret_key = settings.SECRET_KEY
+    except ImproperlyConfigured:  # Django's answer to an empty one
+        secret_key = ""
+    if secret_key == settings.DEVELOPMENT_SECRET_KEY or len(secret_key) < SHORTEST_SECRET_KEY:
         yield Error(
             f"EXEC_SECRET_KEY is unset, the development one or shorter than {SHORTEST_SECRET_KEY} characters.",
             hint="Generate one: python -c 'import secrets; print(secrets.token_urlsafe(64))'",

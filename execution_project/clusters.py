@@ -13,8 +13,9 @@ if some worker has been idle all the while or is busy longer than its timeout al
 while the others answer beats.
 
 The cluster's processes are tied together: whoever dies takes its children along (``processes.tie_forks``), so the
-death of this parent, of the cluster's main process or of its sentinel leaves nothing running. This parent starts a
-fresh cluster itself, with a growing pause if they die young, rather than exiting: its own start costs seconds.
+death of this parent, of the cluster's main process or of its sentinel leaves nothing running. What a dead cluster had
+pulled is delivered again at once. This parent starts a fresh cluster itself, with a growing pause if they die young,
+rather than exiting: its own start costs seconds.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from execution_project.broker import release_pulled
 from execution_project.common.doorbell import notify_after_commit, queue_row
 from execution_project.common.models import QueueBeat
 from execution_project.processes import die_with_parent, kill_session, session_pids
@@ -63,7 +65,8 @@ class ClusterParent:
         self._timeout = settings.EXEC_QUEUES[queue]["timeout"]
         self._beat_every = beat_every
         self._deaf_after = deaf_after
-        self._beat_key = f"{queue}#{uuid4().hex[:12]}"
+        self._beat_key = ""
+        self._ended_keys: list[str] = []
         self._beat_row: int | None = None
         self._heard_at = 0.0
         self._database_up = True
@@ -91,7 +94,7 @@ class ClusterParent:
             time.sleep(TICK_S)
         self._stop_child()
         with suppress(Exception):
-            OrmQ.objects.filter(key=self._beat_key).delete()
+            self._release_ended()
 
     # ------------------------------------------------------------------------------------------------------- child
 
@@ -101,6 +104,8 @@ class ClusterParent:
     def _start_child(self) -> None:
         parent = os.getpid()
         marks = WorkerMarks.create()
+        self._beat_key = f"{self._queue}#{uuid4().hex[:12]}"
+        self._beat_row = None
         self._child = subprocess.Popen(
             [
                 sys.executable,
@@ -140,6 +145,7 @@ class ClusterParent:
         self._child.wait()
         self._marks.close()
         self._child = self._marks = None
+        self._ended_keys.append(self._beat_key)
 
     def _stop_child(self) -> None:
         """SIGTERM to the main process alone: a signal to the whole group would cut tasks off and hang the cluster."""
@@ -177,7 +183,8 @@ class ClusterParent:
             self._replace()
 
     def _beat(self) -> None:
-        """Note the end of the beat under way and send the next one."""
+        """Free what ended clusters had pulled, note the end of the beat under way and send the next one."""
+        self._release_ended()
         if self._beat_row is not None:
             if OrmQ.objects.filter(pk=self._beat_row).exists():
                 return
@@ -193,6 +200,13 @@ class ClusterParent:
             row.save(force_insert=True)
             notify_after_commit(self._queue)
         self._beat_row = row.pk
+
+    def _release_ended(self) -> None:
+        """A dead cluster runs nothing any more: its rows need not wait for their retry time."""
+        while self._ended_keys:
+            if rows := release_pulled(self._ended_keys[-1]):
+                log.warning("tasks of a dead cluster are delivered again", queue=self._queue, rows=rows)
+            self._ended_keys.pop()
 
     def _is_deaf(self) -> bool:
         now = time.monotonic()

@@ -61,9 +61,7 @@ def claim(command_id: UUID, adapter: ExchangeAdapter, offset_ms: int, prices: Pr
         if command.status != CommandStatus.QUEUED or (command.not_before is not None and command.not_before > now):
             return None
         if order.status == OrderStatus.PENDING and cancel_wanted(order):
-            end_unsent(
-                order, current_exchange_order(order), OrderStatus.CANCELED, "CANCELED_BEFORE_SEND", "", by=by
-            )
+            end_unsent(order, current_exchange_order(order), OrderStatus.CANCELED, "CANCELED_BEFORE_SEND", "", by=by)
             return None
         if command.kind == CommandKind.SUBMIT:
             reason = _submit_refusal(locks, order, command.exchange_order, prices)

@@ -48,9 +48,7 @@ def follow_account(account: Account) -> int:
         return 0
     adapter = adapter_for(account)
     by = engine("follower", "poll")
-    shown = {
-        report.client_order_id: report for report in adapter.open_orders(None, now_ms=exchange_now_ms(account))
-    }
+    shown = {report.client_order_id: report for report in adapter.open_orders(None, now_ms=exchange_now_ms(account))}
     batch: list[Report] = []
     for row in rows:
         report = shown.get(row.client_order_id)

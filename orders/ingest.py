@@ -90,9 +90,7 @@ def apply_reports(
     matched: dict[UUID, list[Report]] = {}
     foreign: list[Report] = []
     for report in sorted(batch, key=lambda r: isinstance(r, TradeReport)):
-        row = by_client.get(report.client_order_id or "") or by_exchange.get(
-            (report.symbol, report.exchange_order_id)
-        )
+        row = by_client.get(report.client_order_id or "") or by_exchange.get((report.symbol, report.exchange_order_id))
         if row is None:
             foreign.append(report)
             continue
@@ -157,9 +155,7 @@ def refresh(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequenc
     order.save()
 
 
-def _follow_status(
-    order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequence[Fill], *, by: Actor
-) -> None:
+def _follow_status(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequence[Fill], *, by: Actor) -> None:
     latest = exchange_orders[-1]
     seen = sum((max(row.booked_quantity, row.cumulative_quantity) for row in exchange_orders), Decimal(0))
     evidence = {
@@ -177,9 +173,7 @@ def _follow_status(
     # A status may need two steps, e.g. rejected → submit_unknown → filled.
     for _ in range(2):
         current = OrderStatus(order.status)
-        target = derive_status(
-            current, reported=latest.reported, whole_quantity=order.quantity, seen_quantity=seen
-        )
+        target = derive_status(current, reported=latest.reported, whole_quantity=order.quantity, seen_quantity=seen)
         if target is current:
             break
         order.move(target, by, evidence=evidence)
@@ -196,4 +190,3 @@ def finish_commands(order: Order, *, by: Actor) -> None:
         command.move(CommandStatus.DROPPED if queued_submit else CommandStatus.DONE, by)
         command.finished_at = clock.now()
         command.save()
-

@@ -5,7 +5,7 @@ An order's row guards its exchange orders, commands and attempts: whoever change
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 from django.db import models
@@ -18,7 +18,7 @@ from execution_project.common import ids
 from execution_project.common.actors import Actor
 from execution_project.common.events import record
 from execution_project.common.models import Strategy
-from execution_project.common.money import MoneyField
+from execution_project.common.money import CONTEXT, MoneyField, round_down
 from orders.lifecycle import (
     CommandStatus,
     OrderStatus,
@@ -217,7 +217,12 @@ class Order(models.Model):
     @property
     def average_price(self) -> Decimal | None:
         """Quote per base of what is booked, or None while nothing is."""
-        return self.filled_quote / self.filled_quantity if self.filled_quantity else None
+        quote: Decimal = self.filled_quote
+        quantity: Decimal = self.filled_quantity
+        if not quantity:
+            return None
+        with localcontext(CONTEXT):
+            return round_down(quote / quantity)
 
 
 class ExchangeOrder(models.Model):

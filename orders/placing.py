@@ -130,9 +130,7 @@ def _refuse(code: str, detail: str, pointer: str) -> Problem:
 
 def _intent(request: OrderRequest, account: Account) -> tuple[Intent, Instrument, Strategy | None]:
     _check_shape(request)
-    instrument = Instrument.objects.filter(
-        exchange=account.exchange, mode=account.mode, symbol=request.symbol
-    ).first()
+    instrument = Instrument.objects.filter(exchange=account.exchange, mode=account.mode, symbol=request.symbol).first()
     if instrument is None:
         raise _refuse("UNKNOWN_SYMBOL", f"{account.exchange} has no {request.symbol} for {account.mode}.", "/symbol")
     strategy = None

@@ -14,7 +14,6 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from uuid import UUID
 
-
 from exchanges import rate_budget
 from exchanges.adapters import ExchangeAdapter
 from exchanges.connections import WrongHost, adapter_for, cost_of, host_of, refuse_in_transaction, urgent
@@ -49,9 +48,7 @@ def send_command(command_id: UUID) -> Outcome | None:
 
     Called by the queue's tasks, any number of times for the same id: a second delivery finds the command claimed.
     """
-    command = (
-        Command.objects.select_related("order__account", "order__instrument").filter(id=command_id).first()
-    )
+    command = Command.objects.select_related("order__account", "order__instrument").filter(id=command_id).first()
     if command is None or command.status != CommandStatus.QUEUED:
         return None
     account = command.order.account

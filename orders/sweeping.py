@@ -52,9 +52,7 @@ def ring_due_commands() -> int:
                 ring(CANCEL_QUEUE, "orders.tasks.cancel", str(command.id))
             else:
                 ring(submit_queue(command.order.account.exchange), "orders.tasks.submit", str(command.id))
-        Command.objects.filter(id__in=[command.id for command in due]).update(
-            rung_at=now, not_before=None
-        )
+        Command.objects.filter(id__in=[command.id for command in due]).update(rung_at=now, not_before=None)
     return len(due)
 
 

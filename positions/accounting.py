@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 
-from execution_project.common.money import CONTEXT, round_down
 from exchanges.reports import Fee
+from execution_project.common.money import CONTEXT, round_down
 
 ZERO = Decimal(0)
 

@@ -107,9 +107,7 @@ def move_holdings(locks: Locks, account: Account, deltas: dict[tuple[str, int | 
             for asset, strategy in sorted(deltas, key=str)
         ]
     )
-    rows = locks.rows(
-        Rank.HOLDINGS, Holding.objects.filter(account=account, asset__in={asset for asset, _ in deltas})
-    )
+    rows = locks.rows(Rank.HOLDINGS, Holding.objects.filter(account=account, asset__in={asset for asset, _ in deltas}))
     touched = [row for row in rows if (row.asset, row.strategy_id) in deltas]
     for row in touched:
         row.quantity += deltas[row.asset, row.strategy_id]

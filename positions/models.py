@@ -91,9 +91,7 @@ class Holding(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["account", "asset", "strategy"], name="holding_once", nulls_distinct=False
-            )
+            models.UniqueConstraint(fields=["account", "asset", "strategy"], name="holding_once", nulls_distinct=False)
         ]
 
     def __str__(self) -> str:

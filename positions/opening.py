@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from exchanges.connections import adapter_for
+from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account, Instrument
 from exchanges.syncing import store_balances
-from exchanges.host_clock import exchange_now_ms
 from execution_project.common import clock
 from execution_project.common.actors import Actor
 from execution_project.common.events import record

@@ -69,9 +69,9 @@ def read_prices_of(instrument: Instrument) -> Prices:
     listed = {"exchange": instrument.exchange, "mode": instrument.mode}
     if needs_rate:
         wanted |= set(
-            Instrument.objects.filter(
-                **listed, base_asset=instrument.quote_asset, quote_asset=currency
-            ).values_list("symbol", flat=True)
+            Instrument.objects.filter(**listed, base_asset=instrument.quote_asset, quote_asset=currency).values_list(
+                "symbol", flat=True
+            )
         )
     quotes = Quote.objects.filter(
         instrument__exchange=instrument.exchange, instrument__mode=instrument.mode, instrument__symbol__in=wanted

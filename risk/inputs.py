@@ -17,7 +17,7 @@ CASH_ASSETS = frozenset({"USDT", "TRY"})
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A best bid and ask with its age, or what is known of it; unusable when missing, stale, crossed or not positive."""
+    """A best bid and ask with its age; unusable when missing, stale, crossed or not positive."""
 
     symbol: str
     bid: Decimal | None
@@ -89,7 +89,7 @@ class GateInputs:
 
     @property
     def unit_price(self) -> Decimal | None:
-        """Worst price per base unit: a limit buy at max(limit, mid), a market buy at ask plus slippage, a sale at bid."""
+        """Worst price per base unit: limit buy at max(limit, mid), market buy at ask plus slippage, sale at bid."""
         usable = self.price.usable(self.now)
         limit = self.intent.price
         with localcontext(CONTEXT):

@@ -17,14 +17,10 @@ from risk.models import Limit
 
 def newest(control: str, mode: str, kind: str, key: str) -> Limit | None:
     """The version that counts."""
-    return (
-        Limit.objects.filter(control=control, mode=mode, scope_kind=kind, scope_key=key).order_by("-version").first()
-    )
+    return Limit.objects.filter(control=control, mode=mode, scope_kind=kind, scope_key=key).order_by("-version").first()
 
 
-def tighten_or_set(
-    control: str, mode: str, kind: str, key: str, value: Decimal, *, reason: str, by: Actor
-) -> Limit:
+def tighten_or_set(control: str, mode: str, kind: str, key: str, value: Decimal, *, reason: str, by: Actor) -> Limit:
     """Set a limit that did not exist, or a lower one. Raises ``Problem`` (409) for a looser one: not by one person."""
     with transaction.atomic():
         before = newest(control, mode, kind, key)

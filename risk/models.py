@@ -120,9 +120,7 @@ class Reservation(models.Model):
             models.CheckConstraint(condition=Q(amount__gte=0, exposure__gte=0), name="reservation_not_negative")
         ]
         indexes = [
-            models.Index(
-                fields=["account_name", "asset"], name="reservation_live", condition=Q(amount__gt=0)
-            ),
+            models.Index(fields=["account_name", "asset"], name="reservation_live", condition=Q(amount__gt=0)),
             models.Index(fields=["order_id"]),
         ]
 

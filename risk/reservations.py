@@ -1,4 +1,4 @@
-"""What a live exchange order may still consume: a pure function of what is not yet booked, set and never decremented."""
+"""What a live exchange order may still consume: a function of what is not yet booked, set and never decremented."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from typing import Any
 from uuid import uuid4
 
 from django.test import Client
+from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
-from django.utils.module_loading import import_string
 
 from exchanges.accounts import add_account
 from exchanges.models import Account, Exchange, Mode
@@ -57,9 +57,7 @@ class Engine:
 
     def limit(self, side: str, quantity: str, price: str, time_in_force: str = "GTC", **body: Any) -> Any:
         """Place a limit order; returns (status, document)."""
-        return self.place(
-            side=side, type="LIMIT", quantity=quantity, price=price, time_in_force=time_in_force, **body
-        )
+        return self.place(side=side, type="LIMIT", quantity=quantity, price=price, time_in_force=time_in_force, **body)
 
     def order(self, order_id: str) -> Any:
         """The order's document."""
@@ -87,9 +85,7 @@ def make_engine(simulator: Simulator, *, limit: str = "1000000", balances: dict[
     )
     sync_instruments(account)
     Strategy.objects.get_or_create(name="demo")
-    tighten_or_set(
-        "max_order_notional", account.mode, "account", name, Decimal(limit), reason="test", by=BY
-    )
+    tighten_or_set("max_order_notional", account.mode, "account", name, Decimal(limit), reason="test", by=BY)
     open_books(account, by=BY)
     account.refresh_from_db()
     _, api_key = create_api_key(f"key-{mark}", ["read", "trade", "operate"], by=BY)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import urllib.request
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,22 @@ class Simulator:
     def fault(self, kind: str, call: str = "POST /api/v3/order", times: int = 1, **parameters: Any) -> None:
         """Inject a fault into the next ``times`` calls."""
         self.call("POST", "/sim/faults", {"call": call, "kind": kind, "times": times, **parameters})
+
+    def posted(self) -> dict[str, int]:
+        """How often each client order id reached the exchange, by its own count."""
+        counters = self.call("GET", "/sim/counters")["client_order_ids"]
+        return {name: counter["received"] for name, counter in counters.items() if counter["received"]}
+
+    def trade(self, symbol: str, price: str, quantity: str, aggressor: str) -> None:
+        """A print that fills resting orders at or through its price, up to its quantity."""
+        body = {"price": price, "quantity": quantity, "aggressor": aggressor}
+        self.call("POST", f"/sim/market/{symbol}/trade", body)
+
+    def balances(self, account: str) -> dict[str, Decimal]:
+        """Ground truth: free and locked together, per asset, without zeros."""
+        rows = self.call("GET", f"/sim/balances?account={account}")
+        totals = {asset: Decimal(row["free"]) + Decimal(row["locked"]) for asset, row in rows.items()}
+        return {asset: total for asset, total in totals.items() if total}
 
     def book(self, symbol: str, bid: str, ask: str, quantity: str = "10") -> None:
         """Set the displayed book to one level on each side."""

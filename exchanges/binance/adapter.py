@@ -30,8 +30,8 @@ from exchanges.reports import (
     TradeReport,
 )
 
-# Our own resting order is never traded against: the arriving one ends instead, visibly (docs/binance.md §3.1). Always sent, so
-# that a change of the symbol's default changes nothing here.
+# Our own resting order is never traded against: the arriving one ends instead, visibly (docs/binance.md §3.1). Always
+# sent, so that a change of the symbol's default changes nothing here.
 SELF_TRADE_PREVENTION = "EXPIRE_TAKER"
 READ_RECV_WINDOW_MS = 5000
 MAX_RECV_WINDOW_MS = 60_000  # docs/binance.md §1.4
@@ -76,7 +76,7 @@ class BinanceAdapter:
     # Writes
 
     def prepare_place(self, instruction: PlaceInstruction, stamp_ms: int, recv_window_ms: int) -> PreparedRequest:
-        """Raises ``ValueError`` for what the wire cannot carry exactly or the order type does not allow (docs/binance.md §2.2)."""
+        """Raises ``ValueError`` for what the wire or the order type cannot carry exactly (docs/binance.md §2.2)."""
         if not _CLIENT_ORDER_ID.fullmatch(instruction.client_order_id):
             raise ValueError("client order id is not one to 36 of [a-zA-Z0-9_-]")
         parameters = {
@@ -141,14 +141,14 @@ class BinanceAdapter:
     def query_order(
         self, symbol: str, *, client_order_id: str, exchange_order_id: str | None, now_ms: int
     ) -> OrderReport | None:
-        """None on -2013 only; that is evidence and no proof, reads may lag (docs/binance.md §3.2). Raises ``ReadFailed``."""
+        """None on -2013 only; evidence and no proof, as reads may lag (docs/binance.md §3.2). Raises ``ReadFailed``."""
 
         def parse(body: Any) -> OrderReport:
             report = parsing.queried(body)
             if report.symbol != symbol or exchange_order_id not in (None, report.exchange_order_id):
                 raise Mismatch("orderId")
             if exchange_order_id is None and report.client_order_id != client_order_id:
-                # Under which id a canceled order is shown is not documented (docs/binance.md §2.4); it was found under ours.
+                # Under which id a canceled order shows is not documented, and ours found it (docs/binance.md §2.4).
                 if report.status is not ReportedStatus.CANCELED:
                     raise Mismatch("clientOrderId")
                 return replace(report, client_order_id=client_order_id)
@@ -169,7 +169,7 @@ class BinanceAdapter:
         return self._read(name, lambda: self._client.get_open_orders(symbol=symbol, **stamp), parsing.open_orders)
 
     def order_trades(self, symbol: str, exchange_order_id: str, *, now_ms: int) -> tuple[TradeReport, ...]:
-        """All trades that the exchange shows for the order, by trade id; a sum that is short means lag (docs/binance.md §2.6).
+        """All trades that the exchange shows for the order, by trade id; a short sum means lag (docs/binance.md §2.6).
 
         Raises ``ReadFailed``.
         """

@@ -70,7 +70,7 @@ def wire_value(value: object) -> str:
 
 
 def encode(parameters: Iterable[tuple[str, str]]) -> str:
-    """Percent-encoded payload in the given order: what is signed and, byte for byte, what is sent (docs/binance.md §1.3).
+    """Percent-encoded payload in the given order: what is signed and, byte for byte, sent (docs/binance.md §1.3).
 
     Raises ``ValueError`` when a name appears twice: the exchange refuses that, and two values are not one intent.
     """
@@ -157,7 +157,7 @@ class BinanceClient(Client):  # type: ignore[misc]  # the library is untyped
         return session
 
     def sign(self, payload: str) -> str:
-        """Signature of an encoded payload, ready for the wire. The one place where key types differ (docs/binance.md §1.3)."""
+        """Signature of an encoded payload, as sent; the one place where key types differ (docs/binance.md §1.3)."""
         return quote(self._hmac_signature(payload), safe="")
 
     def warm(self) -> None:

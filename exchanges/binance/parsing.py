@@ -197,7 +197,7 @@ def _order(item: dict[str, Any], client_order_id: str, as_of: datetime, source: 
 
 
 def placed(body: Any) -> tuple[OrderReport, tuple[TradeReport, ...]]:
-    """A placement answer of type FULL: the order and its first trades. The status need not be a fill (docs/binance.md §2.2)."""
+    """A placement answer of type FULL: order and first trades. The status need not be a fill (docs/binance.md §2.2)."""
     item = record(body)
     at = moment(item, "transactTime")
     order = _order(item, _text(item, "clientOrderId"), at, "rest.place")
@@ -284,7 +284,7 @@ def balances(body: Any, as_of: datetime) -> tuple[BalanceReport, ...]:
 
 
 def instruments(body: Any) -> tuple[InstrumentReport, ...]:
-    """The symbols of exchangeInfo. Any status but TRADING, also one not known today, is "not trading" (docs/binance.md §2.5)."""
+    """The symbols of exchangeInfo. Any status but TRADING means "not trading" (docs/binance.md §2.5)."""
     return tuple(_instrument(item) for item in records(record(body).get("symbols")))
 
 

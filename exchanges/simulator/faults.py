@@ -94,6 +94,11 @@ class Faults:
             raise BadFault(f"match may name {', '.join(MATCHES)}")
         if unknown := set(rest) - set(KINDS[kind]):
             raise BadFault(f"{kind} has no parameter {', '.join(sorted(unknown))}")
+        for name, value in rest.items():
+            default = KINDS[kind][name]
+            fits = value is None or isinstance(value, str) if default is None else type(value) is type(default)
+            if not fits:
+                raise BadFault(f"{name} of {kind} has the wrong type")
         self._ids += 1
         fault = Fault(self._ids, kind, call, times, skip, dict(match), {**KINDS[kind], **rest})
         self.ordered.append(fault)

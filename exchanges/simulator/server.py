@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from decimal import Decimal
 
 from aiohttp import web
 
@@ -216,7 +217,7 @@ class Simulator:
             client_order_id=params.get("origClientOrderId"),
         )
         if order is not None and order.status.is_open:
-            amount = order.leaves if quantity is None else min(order.leaves, type(order.leaves)(quantity))
+            amount = order.leaves if quantity is None else min(order.leaves, Decimal(quantity))
             self.venue.fill_order(order, amount, self.clock.now())
 
 

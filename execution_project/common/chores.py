@@ -26,7 +26,7 @@ def ring_chore(queue: str, name: str, task: str, *arguments: str | int) -> bool:
                 " WHERE common_chore.finished_at >= common_chore.rung_at OR common_chore.rung_at < %s",
                 [name, now, now - OVERDUE],
             )
-            rung = cursor.rowcount == 1
+            rung = bool(cursor.rowcount == 1)
         if rung:
             ring(queue, task, *arguments)
     return rung

@@ -46,8 +46,6 @@ def record(
     evidence: Mapping[str, Any] | None = None,
 ) -> Event:
     """Store an event in the current transaction."""
-    row = event(
-        kind, subject_type, subject_id, actor, from_status=from_status, to_status=to_status, evidence=evidence
-    )
+    row = event(kind, subject_type, subject_id, actor, from_status=from_status, to_status=to_status, evidence=evidence)
     row.save()
     return row

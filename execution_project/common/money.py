@@ -67,6 +67,7 @@ def round_up(value: Decimal, quantum: Decimal = QUANTUM) -> Decimal:
     with localcontext(CONTEXT):
         return (value / quantum).to_integral_value(ROUND_UP) * quantum
 
+
 if TYPE_CHECKING:
     _DecimalField = models.DecimalField[Any, Any]
 else:

@@ -26,15 +26,13 @@ def insert_together(*instances: models.Model) -> None:
             if not isinstance(field, models.GeneratedField)
             and not (field.primary_key and isinstance(field, models.AutoField) and instance.pk is None)
         ]
-        columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+        columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
         values = ", ".join(["%s"] * len(fields))
         table = connection.ops.quote_name(instance._meta.db_table)
         insert = f"INSERT INTO {table} ({columns}) VALUES ({values})"  # noqa: S608  names come from the models
         last = position == len(instances) - 1
         clauses.append(insert if last else f"w{position} AS ({insert} RETURNING 1)")
-        parameters.extend(
-            field.get_db_prep_save(field.pre_save(instance, add=True), connection) for field in fields
-        )
+        parameters.extend(field.get_db_prep_save(field.pre_save(instance, add=True), connection) for field in fields)
     statement = clauses[-1] if len(clauses) == 1 else f"WITH {', '.join(clauses[:-1])} {clauses[-1]}"
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
@@ -53,9 +51,9 @@ def insert_new(instances: list[ModelT]) -> list[ModelT]:
     meta = instances[0]._meta
     automatic = isinstance(meta.pk, models.AutoField)
     fields = [f for f in meta.local_concrete_fields if not (f.primary_key and automatic)]
-    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
     row = f"({', '.join(['%s'] * len(fields))})"
-    key = connection.ops.quote_name(meta.pk.column)
+    key = connection.ops.quote_name(str(meta.pk.column))
     statement = (
         f"INSERT INTO {connection.ops.quote_name(meta.db_table)} ({columns}) VALUES %ROWS%"  # noqa: S608  model names
         f" ON CONFLICT DO NOTHING RETURNING {key}"

@@ -49,7 +49,7 @@ class PlaceOrderView(APIView):
     scopes = {"POST": "trade"}
 
     def post(self, request: Request) -> Response:
-        """202 with the order; 200 when ``wait`` saw it leave pending and submitting; 422 with the decision if denied."""
+        """202 with the order; 200 when ``wait`` saw it decided by the exchange; 422 with the decision when denied."""
         principal = principal_of(request)
         serializer = PlaceOrderSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)

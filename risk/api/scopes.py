@@ -36,13 +36,13 @@ class ScopeRequest:
 
     @classmethod
     def of(cls, request: Request, *, allow_cancel: bool) -> ScopeRequest:
-        """Read ``{"scope": "global"}`` or ``{"scope": {"account": "main"}}``; raises ``ValidationError`` or ``Problem``.
+        """Read ``{"scope": "global"}`` or ``{"scope": {"account": "main"}}``; raises ``ValidationError``, ``Problem``.
 
         A key that reaches only some accounts may act on those alone.
         """
         body: dict[str, Any] = dict(request.data)
         known = {"scope", "reason"} | ({"cancel_orders"} if allow_cancel else set())
-        errors: dict[str, str] = {name: "There is no such field." for name in set(body) - known}
+        errors: dict[str, str] = dict.fromkeys(set(body) - known, "There is no such field.")
         scope, reason, cancel = body.get("scope"), body.get("reason", ""), body.get("cancel_orders", False)
         if not isinstance(reason, str) or len(reason) > 256:
             errors["reason"] = "Send a string of at most 256 characters."

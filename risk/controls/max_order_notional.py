@@ -59,6 +59,4 @@ def evaluate(inputs: GateInputs) -> ControlResult:
             limit=tightest.value,
             inputs=context,
         )
-    return ControlResult(
-        NUMBER, CONTROL, ControlOutcome.PASS, observed=value, limit=tightest.value, inputs=context
-    )
+    return ControlResult(NUMBER, CONTROL, ControlOutcome.PASS, observed=value, limit=tightest.value, inputs=context)

@@ -10,4 +10,3 @@ Q_CLUSTER = {
     **engine.Q_CLUSTER,
     "ALT_CLUSTERS": {**engine.Q_CLUSTER["ALT_CLUSTERS"], "drill": {**QUEUE, "queue_limit": 2}},
 }
-MIGRATION_MODULES = dict.fromkeys(("common", "exchanges", "positions", "risk", "orders"))  # INTERIM

@@ -69,7 +69,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     request = getattr(context.get("request"), "_request", None)
     problem = as_problem(error)
     if problem is None:
-        log.exception("unhandled error", exc_info=error)
+        log.error("unhandled error", exc_info=error)
         problem = Problem(500, "INTERNAL_ERROR", "The engine failed on this request; quote the request id.")
     elif problem.status >= 500:
         log.warning("answered %s %s", problem.status, problem.code, exc_info=error)

@@ -80,9 +80,7 @@ class Command(BaseCommand):
     def _make_simulator_account(self, url: str, key: str, secret: str) -> None:
         request = urllib.request.Request(  # noqa: S310  the simulator on loopback
             f"{url}/sim/accounts",
-            data=json.dumps(
-                {"name": ACCOUNT, "api_key": key, "api_secret": secret, "balances": BALANCES}
-            ).encode(),
+            data=json.dumps({"name": ACCOUNT, "api_key": key, "api_secret": secret, "balances": BALANCES}).encode(),
             headers={"Content-Type": "application/json"},
         )
         try:
@@ -113,6 +111,7 @@ class Command(BaseCommand):
 
     def _welcome(self, path: Path, api_key: str, password: str) -> None:
         base = f"http://{settings.EXEC_HOST}:{settings.EXEC_PORT}"
+        first = {"account": ACCOUNT, "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01"}
         lines = [
             f"  API      {base}/api/exec/",
             f"  Admin    {base}/admin/    login admin, password {password}",
@@ -123,8 +122,7 @@ class Command(BaseCommand):
             f"    curl -s '{base}/api/exec/order?wait=5' \\",
             f"      -H 'Authorization: Bearer {api_key}' \\",
             "      -H 'Idempotency-Key: first-1' -H 'Content-Type: application/json' \\",
-            f'      -d \'{{"account": "{ACCOUNT}", "symbol": "BTCUSDT", "side": "BUY",'
-            ' "type": "MARKET", "quantity": "0.01"}\'',
+            f"      -d '{json.dumps(first)}'",
             "",
             f"    curl -s {base}/api/exec/positions -H 'Authorization: Bearer {api_key}'",
             "",

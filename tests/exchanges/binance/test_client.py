@@ -166,6 +166,16 @@ def test_environment_proxies_are_ignored(server: FakeServer, connect: Connect, m
     assert connect(server.url).get_server_time().status == 200
 
 
+def test_netrc_is_ignored(
+    server: FakeServer, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password something\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    connect(server.url).get_server_time()
+    assert "authorization" not in server.seen[0].headers
+
+
 def test_cookies_are_not_kept(connect: Connect) -> None:
     with FakeServer([answer({}, headers={"Set-Cookie": "a=b; Path=/"})]) as server:
         client = connect(server.url)
@@ -571,6 +581,21 @@ def test_error_text_holds_no_secret(connect: Connect) -> None:
     assert result.error
     for secret in (KEY, SECRET, signature):
         assert secret not in f"{result!r}{client!r}"
+
+
+def test_an_error_that_quotes_the_request_is_redacted(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = connect("http://127.0.0.1:1")
+    signatures: list[str] = []
+
+    def fail(request: Any, **_: Any) -> Any:
+        signatures.append(request.url.rpartition("signature=")[2])
+        raise OSError(f"Max retries exceeded with url: {request.url} {request.headers} {signatures[0]} {SECRET}")
+
+    monkeypatch.setattr(client.session, "send", fail)
+    result = client.get_order(symbol="LTCBTC", orderId="1", **STAMP)
+    assert "Max retries" in result.error
+    for secret in (KEY, SECRET, *signatures):
+        assert secret not in result.error
 
 
 def test_redaction() -> None:

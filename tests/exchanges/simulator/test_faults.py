@@ -144,5 +144,10 @@ def test_faults_choose_calls_count_and_are_listed(simulator: Simulator) -> None:
     assert buy(simulator, "other").status == 200
     assert [buy(simulator, "chosen").status for _ in range(4)] == [200, 400, 400, 200]
     assert [fault["hits"] for fault in simulator.sim("GET", "faults")] == [2]
-    for bad in ({"kind": "nope"}, {"kind": "delay", "seconds": 1}, {"kind": "delay", "match": {"x": "y"}}):
+    for bad in (
+        {"kind": "nope"},
+        {"kind": "delay", "seconds": 1},
+        {"kind": "delay", "ms": "1"},
+        {"kind": "delay", "match": {"x": "y"}},
+    ):
         assert simulator.request("POST", "/sim/faults", str(bad).replace("'", '"').encode()).status == 400

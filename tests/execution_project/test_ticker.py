@@ -1,0 +1,112 @@
+"""The ticker: periods, isolation of ticks, one leader, pruning."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from django_q.models import Task
+
+from execution_project import ticker as ticker_module
+from execution_project.common.models import QueueBeat
+from execution_project.ticker import LEADER_LOCK, Tick, Ticker, beat, prune_task_results, registered_ticks
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def calls() -> list[str]:
+    return []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tick_is_called_in_its_period_and_another_ones_error_does_not_matter(calls: list[str]) -> None:
+    def broken() -> None:
+        calls.append("broken")
+        raise ValueError("no")
+
+    def wrong_statement() -> None:
+        calls.append("wrong statement")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT nonsense")
+
+    ticker = Ticker(
+        [
+            Tick("broken", 1000, broken),
+            Tick("wrong", 1000, wrong_statement),
+            Tick("often", 0.0, lambda: calls.append("often")),
+        ]
+    )
+    ticker.step()
+    ticker.step()
+    connection.close()  # gives the leader's lock back
+    assert calls == ["broken", "wrong statement", "often", "often"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_leads_and_the_other_takes_over_when_the_leaders_connection_ends(calls: list[str]) -> None:
+    leading, done = threading.Event(), threading.Event()
+
+    def lead() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [LEADER_LOCK])
+        leading.set()
+        done.wait(20)
+        connection.close()
+
+    thread = threading.Thread(target=lead)
+    thread.start()
+    assert leading.wait(20)
+    standby = Ticker([Tick("standby", 1000, lambda: calls.append("standby"))])
+    standby.step()
+    assert calls == []
+    done.set()
+    thread.join()
+    wait_until(lambda: standby.step() or calls, 10, "the standby leads")
+    connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tick_that_hangs_is_cut_off(calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ticker_module, "LONGEST_TICK_S", 0.2)
+    hang = threading.Event()
+    Ticker([Tick("hangs", 1000, lambda: hang.wait(60)), Tick("next", 1000, lambda: calls.append("next"))]).step()
+    connection.close()
+    assert calls == ["next"]
+
+
+@pytest.mark.django_db
+def test_beat_is_readable() -> None:
+    beat()
+    beat()
+    assert QueueBeat.objects.get(queue="ticker").beaten_at is not None
+
+
+@pytest.mark.django_db
+def test_old_results_are_pruned() -> None:
+    now = timezone.now()
+    for name, success, days in [("a", True, 0), ("b", True, 2), ("c", False, 2), ("d", False, 40)]:
+        stopped = now - timedelta(days=days)
+        Task.objects.create(id=name, name=name, func="f", started=stopped, stopped=stopped, success=success)
+    assert prune_task_results() == 2
+    assert sorted(Task.objects.values_list("name", flat=True)) == ["a", "c"]
+
+
+def test_ticks_of_the_settings_are_registered(settings: object) -> None:
+    settings.EXEC_TICKS = {"execution_project.ticker.beat": 3}
+    assert [(tick.name, tick.every_s) for tick in registered_ticks()][-1] == ("execution_project.ticker.beat", 3)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_process_beats_through_a_lost_connection_and_ends_on_sigterm(processes: object) -> None:
+    ticker = processes.manage("run_ticker")
+    look = QueueBeat.objects.filter(queue="ticker", beaten_at__isnull=False)
+    first = wait_until(look.first, 30, f"the ticker beats: {ticker.output()}")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+        )
+    wait_until(look.filter(beaten_at__gt=first.beaten_at).first, 20, "it beats again")
+    assert ticker.terminate() == 0
