@@ -170,11 +170,11 @@ def record_outcome(attempt_id: UUID, outcome: Outcome, extra: tuple[Report, ...]
                 _after_cancel(order, command, outcome, by)
         reports = (*outcome.reports, *extra)
         if reports:
-            fault_hooks.reach("before_answer_commit")
             apply_reports(locks, account, orders, reports, by=by)
         command = Command.objects.get(id=attempt.command_id)
         if attempt.kind == CommandKind.CANCEL and not fenced and command.status == CommandStatus.CLAIMED:
             _close_cancel(orders[order.id], command, by)
+        fault_hooks.reach("before_answer_commit")
     fault_hooks.reach("after_answer")
 
 

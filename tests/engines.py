@@ -20,8 +20,10 @@ from exchanges.syncing import sync_balances, sync_instruments, sync_quotes
 from execution_project.common.actors import Actor
 from execution_project.common.api_keys import create_api_key
 from execution_project.common.models import Strategy
+from positions.models import Holding
 from positions.opening import open_books
 from risk.limits import tighten_or_set
+from risk.models import Reservation
 from tests.simulators import Simulator
 
 BY = Actor("test", "a test")
@@ -108,3 +110,19 @@ def drain(*queues: str) -> int:
         package = SignedPackage.loads(row.payload)
         import_string(package["func"])(*package["args"])
         ran += 1
+
+
+def reserved(engine: Engine) -> dict[str, Decimal]:
+    """Live reservations of the account, per asset."""
+    totals: dict[str, Decimal] = {}
+    for row in Reservation.objects.filter(account_name=engine.account.name, amount__gt=0):
+        totals[row.asset] = totals.get(row.asset, Decimal(0)) + row.amount
+    return totals
+
+
+def holdings(engine: Engine) -> dict[str, Decimal]:
+    """Holdings of the account over all strategies, per asset, without zeros."""
+    totals: dict[str, Decimal] = {}
+    for row in Holding.objects.filter(account=engine.account):
+        totals[row.asset] = totals.get(row.asset, Decimal(0)) + row.quantity
+    return {asset: total for asset, total in totals.items() if total}

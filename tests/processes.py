@@ -61,7 +61,7 @@ class Processes:
     def __init__(self, folder: Path, *, database_url: str | None = None, **environment: str) -> None:
         """``environment`` is added to that of every process."""
         self.mark = f"{folder}/{uuid4().hex}"
-        self._folder = folder
+        self.folder = folder
         self._database_url = database_url
         self._environment = environment
         self._count = 0
@@ -80,7 +80,7 @@ class Processes:
     def start(self, *command: str | int | float, **environment: str) -> Managed:
         """Start ``python <command>`` in a session of its own, as the engine's role unless told otherwise."""
         self._count += 1
-        log = self._folder / f"process-{self._count}.log"
+        log = self.folder / f"process-{self._count}.log"
         values: dict[str, Any] = {
             **os.environ,
             "DATABASE_URL": self._database_url or current_database_url(),

@@ -8,32 +8,14 @@ import pytest
 
 from orders.following import follow_account, settle_account
 from orders.models import Attempt, ExchangeOrder, Order
-from positions.models import Fill, Holding, LedgerEntry
-from risk.models import Reservation
-from tests.engines import Engine, drain
+from positions.models import Fill, LedgerEntry
+from tests.engines import Engine, drain, holdings, reserved
 
 pytestmark = pytest.mark.e2e
 
 
-def reserved(engine: Engine) -> dict[str, Decimal]:
-    """Live reservations of the account, per asset."""
-    totals: dict[str, Decimal] = {}
-    for row in Reservation.objects.filter(account_name=engine.account.name, amount__gt=0):
-        totals[row.asset] = totals.get(row.asset, Decimal(0)) + row.amount
-    return totals
-
-
-def holdings(engine: Engine) -> dict[str, Decimal]:
-    """Holdings of the account, per asset, all strategies."""
-    totals: dict[str, Decimal] = {}
-    for row in Holding.objects.filter(account=engine.account):
-        totals[row.asset] = totals.get(row.asset, Decimal(0)) + row.quantity
-    return totals
-
-
 def assert_books_equal_exchange(engine: Engine) -> None:
-    ours = {asset: quantity for asset, quantity in holdings(engine).items() if quantity}
-    assert ours == engine.simulator.balances(engine.account.name)
+    assert holdings(engine) == engine.simulator.balances(engine.account.name)
 
 
 def settle(engine: Engine) -> None:

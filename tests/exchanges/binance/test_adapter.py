@@ -501,6 +501,14 @@ def test_server_time_is_taken_at_the_middle(adapt: Adapt, monkeypatch: pytest.Mo
     assert (sample.server_ms, sample.offset_ms, sample.round_trip_ms) == (1_000_150, 50, 200)
 
 
+def test_warming_an_unreachable_host_is_quiet_and_the_call_tells() -> None:
+    adapter = BinanceAdapter(CREDENTIALS, "http://127.0.0.1:1")
+    adapter.warm()
+    with pytest.raises(ReadFailed) as caught:
+        adapter.server_time()
+    assert (caught.value.outcome.kind, caught.value.outcome.reason) == (Kind.NOT_SENT, "connect_failed")
+
+
 class FakeTime:
     def __init__(self, wall: list[float], ticks: Iterator[float]) -> None:
         self.time = lambda: wall[0]

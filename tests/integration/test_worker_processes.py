@@ -1,0 +1,145 @@
+"""The same way through real processes: gunicorn, two submit clusters, cancel and housekeeping, ticker, simulator."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+
+from orders.models import Attempt, Order
+from risk.models import Reservation
+from tests.engines import Engine, holdings, reserved
+from tests.processes import Processes
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+CLIENTS = 4
+ORDERS_EACH = 6
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def call(engine: Engine, base: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    """One HTTP call as a stranger's client would make it."""
+    request = urllib.request.Request(
+        f"{base}/api/exec/{path}",
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={
+            "Authorization": f"Bearer {engine.api_key}",
+            "Idempotency-Key": str(uuid4()),
+            "Content-Type": "application/json",
+        },
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def start_web(processes: Processes) -> str:
+    """A gunicorn with the project's own application; returns its base URL once it answers."""
+    port = free_port()
+    processes.start(
+        *("-m", "gunicorn", "execution_project.wsgi", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"),
+        *("--workers", 1, "--threads", 8, "--no-control-socket"),
+    )
+    base = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        try:
+            urllib.request.urlopen(f"{base}/api/exec/positions", timeout=2)
+        except urllib.error.HTTPError as error:
+            return error.code == 401
+        except OSError:
+            return False
+        return False
+
+    wait_until(answers, 30, "the web server to answer")
+    return base
+
+
+def test_two_clusters_and_four_clients_at_once(engine: Engine, processes: Processes) -> None:
+    for queue in ("submit-binance", "submit-binance", "cancel", "housekeeping"):
+        processes.manage("run_cluster", queue)
+    processes.manage("run_ticker")
+    base = start_web(processes)
+    orders: list[str] = []
+    together = threading.Barrier(CLIENTS)
+
+    def client(number: int) -> None:
+        together.wait()
+        for turn in range(ORDERS_EACH):
+            body: dict[str, Any] = {"account": engine.account.name, "symbol": "BTCUSDT", "quantity": "0.01"}
+            resting = turn % 3 == 0
+            if resting:
+                body |= {"side": "BUY", "type": "LIMIT", "price": "59000.00", "time_in_force": "GTC"}
+            else:
+                body |= {"side": "BUY" if number % 2 else "SELL", "type": "MARKET"}
+            status, document = call(engine, base, "POST", "order?wait=10", body)
+            assert status in {200, 202}, document
+            orders.append(document["id"])
+            if resting:
+                status, document = call(engine, base, "DELETE", f"order/{document['id']}")
+                assert status in {200, 202}, document
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for done in [pool.submit(client, number) for number in range(CLIENTS)]:
+            done.result()
+    assert len(set(orders)) == CLIENTS * ORDERS_EACH
+
+    def all_settled() -> bool:
+        return Order.objects.filter(id__in=orders, status="settled").count() == len(orders)
+
+    wait_until(all_settled, 60, "every order to be settled")
+    assert set(engine.simulator.posted().values()) == {1}
+    assert len(engine.simulator.posted()) == len(orders)
+    assert reserved(engine) == {}
+    assert holdings(engine) == engine.simulator.balances(engine.account.name)
+    _, document = call(engine, base, "GET", "fills?limit=1000")
+    assert len(document["fills"]) == len(engine.simulator.call("GET", f"/sim/trades?account={engine.account.name}"))
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("moment", ["after_claim", "after_send", "before_answer_commit", "after_answer"])
+def test_worker_killed_at_every_boundary_never_posts_twice(engine: Engine, processes: Processes, moment: str) -> None:
+    """Invariant 1: whatever is killed and whenever, a client order id reaches the exchange at most once."""
+    flag = processes.folder / "armed"
+    flag.touch()
+    processes.manage("run_cluster", "submit-binance", EXEC_FAULT_HOOK=f"{moment}@{flag}")
+    _, order = engine.place(quantity="0.01")
+    wait_until(lambda: not flag.exists(), 30, f"a worker to die {moment}")
+    # The doorbell is delivered again by hand, more often than the broker ever would.
+    for _ in range(3):
+        connection.cursor().execute(
+            "INSERT INTO django_q_ormq (key, payload, lock) SELECT key, payload, now() FROM django_q_ormq LIMIT 1"
+        )
+    processes.manage("run_cluster", "cancel")
+    if moment != "after_answer":
+        attempt = Attempt.objects.get()
+        assert attempt.outcome == ""
+        assert Reservation.objects.get(order_id=order["id"]).amount > 0
+        Attempt.objects.update(send_by="2020-01-01T00:00:00Z")
+        processes.manage("run_ticker")
+    expected = "submit_unknown" if moment == "after_claim" else "filled"
+    wait_until(lambda: engine.order(order["id"])["status"] == expected, 40, f"the order to be {expected}")
+    sent = 0 if moment == "after_claim" else 1
+    assert sum(engine.simulator.posted().values()) == sent
+    assert Attempt.objects.filter(kind="submit").count() == 1
+    assert holdings(engine) == engine.simulator.balances(engine.account.name)
