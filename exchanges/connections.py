@@ -85,10 +85,13 @@ def _take_budget(account: Account, call: str) -> None:
 def _note_limits(account: Account, evidence: Evidence) -> None:
     host = host_of(account)
     rate_budget.correct_from_exchange(host, usage_headers(evidence).used_weight_1m)
-    if evidence.http_status in {418, 429} and (seconds := evidence.headers.get("retry-after", "")).isdigit():
+    if evidence.http_status in {418, 429}:
+        seconds = evidence.headers.get("retry-after", "")
+        # Without the header, docs/binance.md §6: a whole weight window, or the shortest ban.
+        wait = int(seconds) if seconds.isdigit() else (120 if evidence.http_status == 418 else 60)
         rate_budget.pause(
             host,
-            int(seconds) * 1000,
+            wait * 1000,
             reason=f"HTTP {evidence.http_status} from {host}",
             banned=evidence.http_status == 418,
         )

@@ -6,19 +6,16 @@ task acts on orders again. So all of it is read-only, and only superusers see it
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 from django_q.models import Failure, OrmQ, Schedule, Success
-from unfold.admin import ModelAdmin
+
+from execution_project.common.read_only_admin import ReadOnlyAdmin
 
 
-class ReadOnlyQueueAdmin(ModelAdmin):  # type: ignore[misc]  # django-unfold has no types
+class ReadOnlyQueueAdmin(ReadOnlyAdmin):
     """View permission for superusers, nothing else for anybody; no actions."""
-
-    actions = None
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Listed for superusers."""
@@ -27,18 +24,6 @@ class ReadOnlyQueueAdmin(ModelAdmin):  # type: ignore[misc]  # django-unfold has
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Superusers only."""
         return bool(request.user.is_active and request.user.is_superuser)
-
-    def has_add_permission(self, request: HttpRequest, *arguments: Any) -> bool:
-        """Nobody."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody."""
-        return False
 
 
 for model in (Schedule, Success, Failure, OrmQ):

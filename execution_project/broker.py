@@ -1,6 +1,6 @@
 """The task broker: django-q2's ORM broker, in order, woken by NOTIFY, and deaf to no outage.
 
-What the stock broker does otherwise and why that is not enough (measured, ARCHITECTURE.md):
+What the stock broker does otherwise and why that is not enough (measured):
 
 * it polls without an order: here due rows come first in, first out, and NOTIFY wakes the pusher within milliseconds;
 * an exception makes its pusher sleep ten seconds and exit: here none leaves this class;

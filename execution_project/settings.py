@@ -335,6 +335,8 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
         "urllib3": {"level": "WARNING"},
+        # A refused request is the client's affair and is answered; it is no warning of ours.
+        "django.request": {"level": "ERROR"},
     },
 }
 structlog.configure(

@@ -40,6 +40,7 @@ STEADY_S = 60.0
 START_PATIENCE_S = 60.0
 STOP_PATIENCE_S = {"web": 15.0, "ticker": 25.0, "simulator": 10.0, "demo": 2.0}
 CLUSTER_STOP_SLACK_S = 15.0
+SAME_SIGNAL_S = 1.0
 COLOURS = (36, 33, 35, 32, 34, 96, 93, 95)
 
 
@@ -115,6 +116,7 @@ class Supervisor:
         self._postgres: EmbeddedPostgres | None = None
         self._lock: IO[str] | None = None
         self._signals = 0
+        self._signalled_at = -SAME_SIGNAL_S
 
     def run(self) -> int:
         """Until SIGINT, SIGTERM or SIGHUP; a second one kills hard."""
@@ -359,7 +361,10 @@ class Supervisor:
     # -------------------------------------------------------------------------------------------------------- stop
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signals += 1
+        """One Ctrl-C may arrive twice, from the terminal and from the program that started this one."""
+        if time.monotonic() > self._signalled_at + SAME_SIGNAL_S:
+            self._signals += 1
+            self._signalled_at = time.monotonic()
 
     def _heed_signals(self) -> None:
         if self._signals:

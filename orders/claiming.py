@@ -76,7 +76,13 @@ def claim(command_id: UUID, adapter: ExchangeAdapter, offset_ms: int, prices: Pr
         elif command.exchange_order.end_proof:
             command.exchange_order = current_exchange_order(order)
         stamp_ms = clock.to_ms(now) + offset_ms
-        prepared = _prepare(adapter, order, command, stamp_ms)
+        try:
+            prepared = _prepare(adapter, order, command, stamp_ms)
+        except ValueError as error:
+            if command.kind == CommandKind.CANCEL:
+                raise
+            deny(order, command.exchange_order, "UNSENDABLE", f"The wire cannot carry this order: {error}.", by=by)
+            return None
         command.fence += 1
         command.move(CommandStatus.CLAIMED, by, evidence={"fence": command.fence})
         command.save()

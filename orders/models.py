@@ -267,7 +267,8 @@ class ExchangeOrder(models.Model):
     @property
     def unbooked_quantity(self) -> Decimal:
         """Base quantity that the exchange reported and whose trades have not arrived; provisional, never a fill."""
-        return max(self.cumulative_quantity - self.booked_quantity, Decimal(0))
+        unbooked: Decimal = self.cumulative_quantity - self.booked_quantity
+        return max(unbooked, Decimal(0))
 
     @property
     def reported(self) -> ReportedStatus | None:

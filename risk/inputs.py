@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
-from execution_project.common.money import CONTEXT, round_up
+from execution_project.common.money import CONTEXT, round_down, round_up
 from risk.intent import Intent
 
 SLIPPAGE = Decimal("0.005")
@@ -136,10 +136,10 @@ class GateInputs:
         """Base units that a sale gives away; for a quote-sized sale at the bid less slippage."""
         if self.intent.quantity is not None:
             return self.intent.quantity
-        if self.intent.quote_quantity is None or not self.price.usable(self.now) or self.price.bid is None:
+        if self.intent.quote_quantity is None or self.reserve_price is None:
             return None
         with localcontext(CONTEXT):
-            return round_up(self.intent.quote_quantity / (self.price.bid * (1 - SLIPPAGE)))
+            return round_up(self.intent.quote_quantity / self.reserve_price)
 
     @property
     def funds_needed(self) -> Decimal | None:
@@ -156,10 +156,15 @@ class GateInputs:
 
     @property
     def reserve_price(self) -> Decimal | None:
-        """Quote per base that a buy can cost at most: its limit, or ask plus slippage."""
+        """Quote per base: a buy costs at most its limit or ask plus slippage; a sale brings bid less slippage."""
         if self.intent.price is not None:
             return self.intent.price
-        return self.unit_price
+        if self.intent.side == "BUY":
+            return self.unit_price
+        if not self.price.usable(self.now) or self.price.bid is None:
+            return None
+        with localcontext(CONTEXT):
+            return round_down(self.price.bid * (1 - SLIPPAGE))
 
     @property
     def is_reducing(self) -> bool:

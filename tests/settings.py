@@ -22,3 +22,4 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 from execution_project.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405  whitenoise warns otherwise

@@ -82,6 +82,11 @@ def from_ms(milliseconds: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
+def rfc3339(moment: datetime) -> str:
+    """An aware UTC time as RFC 3339 with a final Z."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 @contextmanager
 def using(clock: Clock) -> Iterator[Clock]:
     """Put another clock in place for a block (tests, replay); process-wide."""

@@ -11,7 +11,7 @@ from execution_project.common import clock
 
 CLIENT_ORDER_ID_LENGTH = 36
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
-_CLIENT_ORDER_ID = re.compile(r"^([A-Za-z0-9]{2})([0-9a-f]{32})([0-9A-Z]{2})$")
+_CLIENT_ORDER_ID = re.compile(r"([A-Za-z0-9]{2})([0-9a-f]{32})([0-9A-Z]{2})")
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MAX_GENERATION = 36 * 36 - 1
 
@@ -41,7 +41,7 @@ def client_order_id(prefix: str, order_id: UUID, generation: int) -> str:
 
 def read_client_order_id(text: str) -> tuple[str, UUID, int] | None:
     """Prefix, order id and generation of a client order id of ours, or None for anybody else's."""
-    match = _CLIENT_ORDER_ID.match(text)
+    match = _CLIENT_ORDER_ID.fullmatch(text)
     if match is None:
         return None
     tail = match.group(3)

@@ -16,7 +16,7 @@ MAX_DIGITS = 38
 DECIMAL_PLACES = 18
 QUANTUM = Decimal(1).scaleb(-DECIMAL_PLACES)
 CONTEXT = Context(prec=60)
-_PLAIN = re.compile(r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$", re.ASCII)
+_PLAIN = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
 _WHOLE_DIGITS = MAX_DIGITS - DECIMAL_PLACES
 
 
@@ -31,7 +31,7 @@ def parse_decimal(text: object) -> Decimal:
     """
     if not isinstance(text, str):
         raise NotPlainDecimal('Send decimals as JSON strings, e.g. "0.001", never as numbers.')
-    if len(text) > MAX_DIGITS + 3 or not _PLAIN.match(text):
+    if len(text) > MAX_DIGITS + 3 or not _PLAIN.fullmatch(text):
         raise NotPlainDecimal("Not a plain decimal: ASCII digits with an optional point, no exponent, no blanks.")
     value = Decimal(text)
     _, digits, exponent = value.as_tuple()
@@ -66,6 +66,13 @@ def round_up(value: Decimal, quantum: Decimal = QUANTUM) -> Decimal:
     """The nearest multiple of ``quantum`` away from zero."""
     with localcontext(CONTEXT):
         return (value / quantum).to_integral_value(ROUND_UP) * quantum
+
+
+def _fits(value: Decimal) -> bool:
+    """Whether the column holds exactly this value."""
+    if not value.is_finite() or value.adjusted() >= _WHOLE_DIGITS:
+        return False
+    return value == value.quantize(QUANTUM, context=CONTEXT)
 
 
 if TYPE_CHECKING:
@@ -109,6 +116,6 @@ class MoneyField(_DecimalField):
         if hasattr(value, "as_sql"):
             return super().get_db_prep_save(value, connection)
         exact = self.to_python(value)
-        if exact is not None and (not exact.is_finite() or exact != exact.quantize(QUANTUM, context=CONTEXT)):
+        if exact is not None and not _fits(exact):
             raise ValidationError(f"{exact} does not fit NUMERIC({MAX_DIGITS},{DECIMAL_PLACES}).", code="precision")
         return super().get_db_prep_save(exact, connection)

@@ -9,7 +9,7 @@ from uuid import uuid4
 import structlog
 from django.http import HttpRequest, HttpResponse
 
-_ACCEPTABLE = re.compile(r"^[A-Za-z0-9-]{8,64}$")
+_ACCEPTABLE = re.compile(r"[A-Za-z0-9-]{8,64}")
 
 
 class RequestIdMiddleware:
@@ -20,7 +20,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-Id", "")
-        request_id = given if _ACCEPTABLE.match(given) else uuid4().hex
+        request_id = given if _ACCEPTABLE.fullmatch(given) else uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]  # Django's requests carry what middleware adds
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self.get_response(request)

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from execution_project.common.api.fields import DecimalString
+from execution_project.common.clock import rfc3339
 from execution_project.common.money import plain, plain_or_none
 from orders.models import ExchangeOrder, Order, OrderType, Side, TimeInForce
 from orders.placing import OrderRequest
@@ -95,7 +96,7 @@ def decision_document(decision: Decision) -> dict[str, Any]:
         "breaches": [result["code"] for result in decision.results if result["outcome"] == "breach"],
         "controls": decision.results,
         "inputs": decision.inputs,
-        "decided_at": decision.decided_at.isoformat(),
+        "decided_at": rfc3339(decision.decided_at),
     }
 
 
@@ -123,10 +124,10 @@ def order_document(order: Order, exchange_orders: list[ExchangeOrder] | None = N
         "filled_quote": plain(order.filled_quote),
         "average_price": plain_or_none(None if order.average_price is None else order.average_price),
         "idempotency_key": order.idempotency_key,
-        "valid_until": order.valid_until.isoformat(),
+        "valid_until": rfc3339(order.valid_until),
         "version": order.version,
-        "created_at": order.created_at.isoformat(),
-        "updated_at": order.updated_at.isoformat(),
+        "created_at": rfc3339(order.created_at),
+        "updated_at": rfc3339(order.updated_at),
     }
     if exchange_orders is not None:
         document["exchange_orders"] = [

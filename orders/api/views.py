@@ -24,14 +24,14 @@ from risk.api.scopes import ScopeRequest
 from risk.models import Decision
 from risk.trading_state import halt
 
-_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def _idempotency_key(request: Request) -> str:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         raise Problem(400, "IDEMPOTENCY_KEY_MISSING", "Send an Idempotency-Key header, new for every new order.")
-    if not _KEY.match(key):
+    if not _KEY.fullmatch(key):
         raise Problem(400, "IDEMPOTENCY_KEY_INVALID", "Idempotency-Key is 1 to 255 visible ASCII characters.")
     return key
 

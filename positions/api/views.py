@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from execution_project.common.api.authentication import principal_of
+from execution_project.common.clock import rfc3339
 from execution_project.common.models import ApiKey
 from execution_project.common.money import plain, plain_or_none
 from execution_project.common.problems import Problem
@@ -76,8 +77,8 @@ class PositionsView(APIView):
                         "bought_quantity": plain(row.bought_quantity),
                         "sold_quantity": plain(row.sold_quantity),
                         "fill_count": row.fill_count,
-                        "last_trade_at": None if row.last_trade_at is None else row.last_trade_at.isoformat(),
-                        "updated_at": row.updated_at.isoformat(),
+                        "last_trade_at": None if row.last_trade_at is None else rfc3339(row.last_trade_at),
+                        "updated_at": rfc3339(row.updated_at),
                     }
                     for row in rows[: _limit(request)]
                 ]
@@ -130,8 +131,8 @@ class FillsView(APIView):
                         "quote_quantity": plain(fill.quote_quantity),
                         "fees": fill.fees,
                         "is_maker": fill.is_maker,
-                        "traded_at": fill.traded_at.isoformat(),
-                        "booked_at": fill.booked_at.isoformat(),
+                        "traded_at": rfc3339(fill.traded_at),
+                        "booked_at": rfc3339(fill.booked_at),
                     }
                     for fill in page[:limit]
                 ],

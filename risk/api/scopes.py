@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from exchanges.models import Account, Exchange, Instrument
 from execution_project.common.api.authentication import principal_of
+from execution_project.common.clock import rfc3339
 from execution_project.common.models import Strategy
 from execution_project.common.problems import Problem
 from risk.models import TradingState
@@ -23,6 +24,13 @@ def _exists(kind: str, key: str) -> bool:
     if kind == "strategy":
         return Strategy.objects.filter(name=key).exists()
     return Instrument.objects.filter(symbol=key).exists()
+
+
+def _storable(value: Any, longest: int) -> bool:
+    """Whether a JSON value is text that the database takes: no NUL, no lone surrogate."""
+    if not isinstance(value, str) or len(value) > longest or "\0" in value:
+        return False
+    return not any(0xD800 <= ord(character) <= 0xDFFF for character in value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,7 @@ class ScopeRequest:
         known = {"scope", "reason"} | ({"cancel_orders"} if allow_cancel else set())
         errors: dict[str, str] = dict.fromkeys(set(body) - known, "There is no such field.")
         scope, reason, cancel = body.get("scope"), body.get("reason", ""), body.get("cancel_orders", False)
-        if not isinstance(reason, str) or len(reason) > 256:
+        if not _storable(reason, 256):
             errors["reason"] = "Send a string of at most 256 characters."
         if not isinstance(cancel, bool):
             errors["cancel_orders"] = "Send true or false."
@@ -53,7 +61,7 @@ class ScopeRequest:
             kind = "global"
         elif isinstance(scope, dict) and len(scope) == 1:
             kind, key = next(iter(scope.items()))
-        if kind not in {"global", "exchange", "account", "strategy", "symbol"} or not isinstance(key, str):
+        if kind not in {"global", "exchange", "account", "strategy", "symbol"} or not _storable(key, 64):
             errors["scope"] = 'Send "global" or one of {"exchange"|"account"|"strategy"|"symbol": "<name>"}.'
         elif kind != "global" and not _exists(kind, key):
             errors["scope"] = f"There is no {kind} {key!r}."
@@ -72,5 +80,5 @@ class ScopeRequest:
             "latched": state.latched,
             "reason": state.reason,
             "changed_by": state.changed_by,
-            "changed_at": state.changed_at.isoformat(),
+            "changed_at": rfc3339(state.changed_at),
         }

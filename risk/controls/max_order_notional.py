@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from execution_project.common.money import plain_or_none
+from execution_project.common.money import plain, plain_or_none
 from risk.controls.result import ControlOutcome, ControlResult
 from risk.inputs import GateInputs
 
@@ -38,7 +38,7 @@ def evaluate(inputs: GateInputs) -> ControlResult:
         "unit_price": plain_or_none(inputs.unit_price),
         "reporting_rate": plain_or_none(inputs.reporting_rate),
     }
-    if value is None:
+    if value is None or inputs.unit_price is None:
         return ControlResult(
             NUMBER,
             CONTROL,
@@ -54,7 +54,8 @@ def evaluate(inputs: GateInputs) -> ControlResult:
             CONTROL,
             ControlOutcome.BREACH,
             "MAX_ORDER_NOTIONAL",
-            f"The order is worth up to {value} {inputs.reporting_currency}; {tightest.scope} allows {tightest.value}.",
+            f"The order is worth up to {plain(value)} {inputs.reporting_currency};"
+            f" {tightest.scope} allows {plain_or_none(tightest.value)}.",
             observed=value,
             limit=tightest.value,
             inputs=context,

@@ -64,8 +64,8 @@ def test_own_queues_pass() -> None:
     assert found(checks.check_queues) == []
 
 
-def test_pool_is_refused(settings: Any) -> None:
-    settings.DATABASES = {"default": {"OPTIONS": {"pool": True}}}
+def test_pool_is_refused(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings.DATABASES["default"]["OPTIONS"], "pool", True)
     assert found(checks.check_pool) == ["exec.E011"]
 
 

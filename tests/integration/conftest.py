@@ -1,33 +1,5 @@
-"""An engine on a real database and a real simulator process, per test module and per test."""
+"""Fixtures of these tests."""
 
-from __future__ import annotations
+from tests.engine_fixtures import engine, simulator, simulator_process
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.engines import Engine, make_engine
-from tests.simulators import Simulator
-
-
-@pytest.fixture(scope="session")
-def simulator_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    """One simulator with a frozen market for the session."""
-    running = Simulator(tmp_path_factory.mktemp("simulator"), "--frozen", "--short-bounds")
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def simulator(simulator_process: Simulator) -> Simulator:
-    """The session's simulator, wiped."""
-    simulator_process.call("POST", "/sim/reset", {})
-    simulator_process.book("BTCUSDT", "60000.00", "60010.00")
-    simulator_process.book("ETHUSDT", "3000.00", "3001.00")
-    return simulator_process
-
-
-@pytest.fixture
-def engine(transactional_db: None, simulator: Simulator) -> Engine:
-    """A seeded engine."""
-    return make_engine(simulator)
+__all__ = ["engine", "simulator", "simulator_process"]

@@ -59,13 +59,15 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 class HasScope(BasePermission):
-    """Views declare ``scopes = {"GET": "read", …}``; what is not declared is denied."""
+    """Views declare ``scopes = {"GET": "read", …}``; what is not declared is denied, what has no handler is a 405."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Whether the key holds the scope that the view declares for this method."""
         principal = request.user
         if not isinstance(principal, Principal):
             return False
+        if not hasattr(view, str(request.method).lower()):
+            return True
         needed = getattr(view, "scopes", {}).get(request.method)
         if needed is None or needed not in principal.key.scopes:
             raise Problem(403, "MISSING_SCOPE", f"This needs a key with scope '{needed or 'none'}'.")

@@ -1,0 +1,72 @@
+"""Real threads that start together, each with a database connection of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from django.db import connections
+
+T = TypeVar("T")
+
+
+def run_together(acts: list[Callable[[], T]]) -> list[T | Exception]:
+    """What each act returned or raised; all of them start at one barrier."""
+    barrier = threading.Barrier(len(acts))
+
+    def run(act: Callable[[], T]) -> T | Exception:
+        try:
+            barrier.wait(30)
+            return act()
+        except Exception as error:
+            return error
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(run, acts))
+
+
+class Other:
+    """One act in another thread, which the test may watch while it waits for a lock."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.result: object = None
+        self.error: Exception | None = None
+        self._act = act
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.result = self._act()
+        except Exception as error:
+            self.error = error
+        finally:
+            connections.close_all()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has returned or raised."""
+        return not self._thread.is_alive()
+
+    def join(self) -> object:
+        """Its result, once it has one; raises what it raised."""
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "it still waits"
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+def together(count: int, act: Callable[[int], T]) -> list[T]:
+    """What ``act(0)`` … ``act(count - 1)`` returned, all started at one barrier; the first error is raised."""
+    results = run_together([lambda number=number: act(number) for number in range(count)])
+    returned = []
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+        returned.append(result)
+    return returned
