@@ -8,9 +8,18 @@ import sys
 def main() -> None:
     """Run one management command under the project's settings."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "execution_project.settings")
+    from django.conf import settings
     from django.core.management import execute_from_command_line
+    from django.db import OperationalError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except OperationalError:
+        if settings.EXEC_DATABASE_CONFIGURED:
+            raise
+        from execution_project.management.base import NO_DATABASE
+
+        sys.exit(NO_DATABASE)
 
 
 if __name__ == "__main__":

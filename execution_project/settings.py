@@ -144,8 +144,11 @@ _url = _database_url()
 EXEC_DATABASE_CONFIGURED = bool(_url)
 # "exec_engine" for everything that trades, empty (the owner) for migrations: see execution_project.roles
 EXEC_DATABASE_ROLE = _choice("EXEC_DATABASE_ROLE", "exec_engine", {"exec_engine", ""})
+# A migration of the owner may take as long as it needs, but waits for no lock longer than the engine can.
+_statement_timeout = "15s" if EXEC_DATABASE_ROLE else "0"
 _options: dict[str, Any] = {
-    "options": "-c lock_timeout=3s -c statement_timeout=15s -c idle_in_transaction_session_timeout=15s",
+    "options": f"-c lock_timeout=3s -c statement_timeout={_statement_timeout}"
+    " -c idle_in_transaction_session_timeout=15s",
     "connect_timeout": 3,
     # a database host that vanishes without a word is noticed within seconds, not after TCP's quarter of an hour
     "keepalives_idle": 5,
@@ -245,6 +248,16 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 8 * 3600
 X_FRAME_OPTIONS = "DENY"
 
+# --------------------------------------------------------------------------------------------------------------- admin
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Execution engine",
+    "SITE_HEADER": "Execution engine",
+    "SITE_URL": None,
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
 # ----------------------------------------------------------------------------------------------------------------- API
 
 REST_FRAMEWORK: dict[str, Any] = {
@@ -295,7 +308,7 @@ EXEC_TICKS: dict[str, float] = {
     "orders.sweeping.expire_stale_intents": 1,
     "orders.sweeping.recover_silent_claims": 5,
     "orders.sweeping.ring_probes": 1,
-    "orders.sweeping.ring_following": 1,
+    "orders.sweeping.ring_following": 2,
     "orders.sweeping.ring_market_data": 1,
     "orders.sweeping.ring_account_data": 15,
     "orders.sweeping.prune_counters": 3600,

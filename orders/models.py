@@ -118,7 +118,8 @@ class Order(models.Model):
                 condition=~Q(status="settled") | Q(ended_as__isnull=False), name="order_settled_says_how"
             ),
             models.CheckConstraint(
-                condition=~Q(status__in=["filled", "canceled", "expired"]) | Q(ended_as=F("status")),
+                condition=~Q(status__in=["filled", "canceled", "expired"])
+                | Q(ended_as__isnull=False, ended_as=F("status")),
                 name="order_end_is_kept",
             ),
         ]

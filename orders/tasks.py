@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 from exchanges.connections import adapter_for
 from exchanges.host_clock import sample
 from exchanges.models import Account
-from exchanges.reports import TradeReport
+from exchanges.reports import ReadFailed, TradeReport
 from exchanges.syncing import sync_balances, sync_quotes
 from execution_project.common.chores import answering, ring_chore
 from orders import following, sending
@@ -37,19 +38,20 @@ def _refresh_balances_soon(account_id: int) -> None:
 
 
 def probe(order_id: str) -> None:
-    """Look for one order whose outcome is unknown."""
-    following.probe(UUID(order_id))
+    """Look for one order whose outcome is unknown, at once; the sweeper rings ``probe_chore`` from then on."""
+    with suppress(ReadFailed):
+        following.probe(UUID(order_id))
 
 
 def probe_chore(order_id: str) -> None:
     """The same, rung by the sweeper."""
-    with answering(f"probe:{order_id}"):
+    with answering(f"probe:{order_id}", expected=ReadFailed):
         following.probe(UUID(order_id))
 
 
 def follow(account_id: int) -> None:
     """Bring one account's working orders up to date and settle its ended ones."""
-    with answering(f"follow:{account_id}"):
+    with answering(f"follow:{account_id}", expected=ReadFailed):
         account = Account.objects.get(pk=account_id)
         moved = following.follow_account(account) + following.settle_account(account)
         if moved:
@@ -59,18 +61,18 @@ def follow(account_id: int) -> None:
 def refresh_quotes(account_id: int) -> None:
     """Best bid and ask of the account's exchange."""
     account = Account.objects.get(pk=account_id)
-    with answering(f"quotes:{account.exchange}:{account.mode}"):
+    with answering(f"quotes:{account.exchange}:{account.mode}", expected=ReadFailed):
         sync_quotes(account)
 
 
 def refresh_balances(account_id: int) -> None:
     """The account's balances."""
-    with answering(f"balances:{account_id}"):
+    with answering(f"balances:{account_id}", expected=ReadFailed):
         sync_balances(Account.objects.get(pk=account_id))
 
 
 def sample_clock(account_id: int) -> None:
     """The exchange's clock against ours."""
-    with answering(f"clock:{account_id}"):
+    with answering(f"clock:{account_id}", expected=ReadFailed):
         account = Account.objects.get(pk=account_id)
         sample(account, adapter_for(account))

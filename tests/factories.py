@@ -161,7 +161,9 @@ class OrderFactory(DjangoModelFactory):
     time_in_force = "GTC"
     valid_until = factory.LazyFunction(lambda: clock.now() + timedelta(seconds=60))
     status = "pending"
-    ended_as = factory.LazyAttribute(lambda row: row.status if row.status in ("filled", "canceled", "expired") else None)
+    ended_as = factory.LazyAttribute(
+        lambda row: row.status if row.status in ("filled", "canceled", "expired") else None
+    )
     gate_seq = 1
     decision_id = factory.LazyFunction(ids.uuid7)
     idempotency_key = factory.Sequence(lambda n: f"key-{n}")
@@ -290,7 +292,9 @@ def order_report(row: ExchangeOrder, status: ReportedStatus, cumulative: str = "
     )
 
 
-def trade_report(trade_id: str, quantity: str, price: str = "60000", *, fees: tuple[Fee, ...] = (), **values: Any) -> TradeReport:
+def trade_report(
+    trade_id: str, quantity: str, price: str = "60000", *, fees: tuple[Fee, ...] = (), **values: Any
+) -> TradeReport:
     """A trade of the exchange order ``9001``."""
     return TradeReport(
         **{

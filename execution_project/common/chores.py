@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,6 +13,7 @@ from execution_project.common import clock
 from execution_project.common.doorbell import ring
 from execution_project.common.models import Chore
 
+log = logging.getLogger(__name__)
 OVERDUE = timedelta(seconds=60)
 
 
@@ -33,12 +35,18 @@ def ring_chore(queue: str, name: str, task: str, *arguments: str | int) -> bool:
 
 
 @contextmanager
-def answering(name: str) -> Iterator[None]:
-    """Note the end of a chore, and whether it succeeded; the error is kept for operators and raised on."""
+def answering(name: str, *, expected: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Note the end of a chore, and whether it succeeded; the error is kept for operators.
+
+    An ``expected`` error is one line in the log and the next ringing tries again; any other is raised on.
+    """
     try:
         yield
     except Exception as error:
         Chore.objects.filter(name=name).update(finished_at=clock.now(), error=f"{type(error).__name__}: {error}"[:512])
-        raise
+        if not isinstance(error, expected):
+            raise
+        log.warning("%s: %s", name, error)
+        return
     now = clock.now()
     Chore.objects.filter(name=name).update(finished_at=now, succeeded_at=now, error="")

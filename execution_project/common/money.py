@@ -6,7 +6,7 @@ A float anywhere in money is a defect. 40 digits inside, 18 decimals stored, rou
 from __future__ import annotations
 
 import re
-from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal, localcontext
+from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal, DefaultContext, getcontext, localcontext
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -16,6 +16,8 @@ MAX_DIGITS = 38
 DECIMAL_PLACES = 18
 QUANTUM = Decimal(1).scaleb(-DECIMAL_PLACES)
 CONTEXT = Context(prec=60)
+# Plain sums and differences anywhere are exact too; Python's 28 digits would round amounts that the columns hold.
+DefaultContext.prec = getcontext().prec = CONTEXT.prec
 _PLAIN = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
 _WHOLE_DIGITS = MAX_DIGITS - DECIMAL_PLACES
 

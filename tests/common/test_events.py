@@ -56,9 +56,9 @@ def test_the_model_refuses_to_change_or_delete_a_fact(make: Callable[[], models.
 @pytest.mark.parametrize("statement", ["UPDATE {table} SET id = id", "DELETE FROM {table}"])
 def test_the_database_refuses_to_change_or_delete_a_fact(make: Callable[[], models.Model], statement: str) -> None:
     table = make()._meta.db_table
-    with pytest.raises(DatabaseError, match="refused: facts are corrected by new facts"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(statement.format(table=table))
+    refused = pytest.raises(DatabaseError, match="refused: facts are corrected by new facts")
+    with refused, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement.format(table=table))
 
 
 def test_bulk_writes_do_not_get_around_the_database() -> None:

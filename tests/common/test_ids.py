@@ -64,7 +64,8 @@ OURS = ids.client_order_id("AB", UUID(int=5), 7)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "web_1234", OURS[:-1], OURS + "0", OURS + "\n", "x" + OURS[1:-1], OURS[:-2] + "ab", OURS.upper()[:-2] + "é0"]
+    "text",
+    ["", "web_1234", OURS[:-1], OURS + "0", OURS + "\n", "x" + OURS[1:-1], OURS[:-2] + "ab", OURS.upper()[:-2] + "é0"],
 )
 def test_an_id_of_another_program_is_not_taken_for_ours(text: str) -> None:
     assert ids.read_client_order_id(text) is None

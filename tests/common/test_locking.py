@@ -16,7 +16,7 @@ from orders.models import Order
 from positions.models import Holding, Position
 from risk.models import Exposure
 from tests.factories import HoldingFactory, OrderFactory
-from tests.threads import Other, run_together
+from tests.threads import Other, blocked, run_together
 from tests.waiting import wait_until
 
 
@@ -37,7 +37,7 @@ def take(locks: Locks, rank: Rank) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("first", "second"), itertools.product(Rank, Rank))
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(Rank, Rank)))
 def test_a_lock_of_an_earlier_rank_is_refused(first: Rank, second: Rank) -> None:
     with ordered() as locks:
         take(locks, first)
@@ -81,7 +81,7 @@ def test_a_locked_row_is_waited_for_but_foreign_keys_to_it_are_not() -> None:
     with ordered() as locks:
         locks.rows(Rank.ORDERS, Order.objects.filter(pk=order.pk))
         waiting = Other(lock_it)
-        wait_until(lambda: blocked(), 10, "the other transaction waits")
+        wait_until(blocked, 10, "the other transaction waits")
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM orders_order WHERE id = %s FOR KEY SHARE NOWAIT", [order.pk])
         Other(lambda: key_share(order.pk)).join()
@@ -93,16 +93,6 @@ def key_share(order_id: UUID) -> None:
     """What a foreign key check does."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM orders_order WHERE id = %s FOR KEY SHARE NOWAIT", [order_id])
-
-
-def blocked() -> bool:
-    """Whether a session of this database waits for a lock."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND cardinality(pg_blocking_pids(pid)) > 0"
-        )
-        return bool(cursor.fetchone()[0])
 
 
 def share(*scopes: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
@@ -95,7 +96,14 @@ def test_plain_decimals_are_read(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("1E+3", "1000"), ("1E-18", "0.000000000000000001"), ("100", "100"), ("1.500", "1.5"), ("-0.0", "0"), ("0E-8", "0")],
+    [
+        ("1E+3", "1000"),
+        ("1E-18", "0.000000000000000001"),
+        ("100", "100"),
+        ("1.500", "1.5"),
+        ("-0.0", "0"),
+        ("0E-8", "0"),
+    ],
 )
 def test_plain_has_no_exponent_and_no_trailing_zeros(value: str, text: str) -> None:
     assert plain(Decimal(value)) == text
@@ -113,6 +121,12 @@ def test_rounding_goes_the_way_it_says_and_less_than_one_step(amount: Decimal, q
 def test_rounding_keeps_all_38_digits() -> None:
     assert round_down(Decimal(LARGEST)) == round_up(Decimal(LARGEST)) == Decimal(LARGEST)
     assert round_up(Decimal(LARGEST + "1")) - round_down(Decimal(LARGEST + "1")) == QUANTUM
+
+
+def test_sums_of_38_digits_are_exact_in_every_thread() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        for total in (Decimal(LARGEST) - QUANTUM, pool.submit(lambda: Decimal(LARGEST) - QUANTUM).result()):
+            assert str(total) == "99999999999999999999.999999999999999998"
 
 
 @pytest.mark.parametrize("value", [1.5, 0.0, float("nan"), True, b"1", "1e3", "1_0", " 1", [1]])
@@ -140,7 +154,15 @@ def test_the_database_gives_back_every_digit(text: str) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "value",
-    [1.5, Decimal("0.0000000000000000001"), Decimal("1E20"), Decimal("1E50"), Decimal("NaN"), Decimal("Infinity"), 10**20],
+    [
+        1.5,
+        Decimal("0.0000000000000000001"),
+        Decimal("1E20"),
+        Decimal("1E50"),
+        Decimal("NaN"),
+        Decimal("Infinity"),
+        10**20,
+    ],
 )
 def test_the_field_stores_nothing_that_its_column_could_not_hold_exactly(value: object) -> None:
     row = ReservationFactory(amount=Decimal(1))

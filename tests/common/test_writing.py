@@ -23,9 +23,8 @@ from tests.factories import (
     InstrumentFactory,
     OrderFactory,
 )
-from tests.threads import Other, run_together
+from tests.threads import Other, blocked, run_together
 from tests.waiting import wait_until
-from tests.common.test_locking import blocked
 
 
 def unsaved_order() -> tuple[Order, ExchangeOrder, Command]:
@@ -42,7 +41,7 @@ def unsaved_order() -> tuple[Order, ExchangeOrder, Command]:
 def test_rows_that_refer_to_each_other_are_inserted_by_one_statement_in_any_order() -> None:
     order, row, command = unsaved_order()
     happened = event("order.accepted", "order", order.id, BY)
-    with CaptureQueriesContext(connection, ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         insert_together(command, happened, row, order)
     assert len(queries) == 1
     stored = Command.objects.select_related("order", "exchange_order__order").get()

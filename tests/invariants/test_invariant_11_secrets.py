@@ -90,6 +90,7 @@ def test_invariant_11_secrets_are_nowhere_to_be_read(engine: Engine, caplog: pyt
             "secret part of the API key": engine.api_key.rsplit("_", 1)[1],
         }.items():
             assert value not in text, f"{name} in {place}"
+            assert value.encode().hex() not in text, f"{name} in {place}, as bytes"
     for attempt in Attempt.objects.all():
         assert "signature" not in str(attempt.request)
 

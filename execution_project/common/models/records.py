@@ -116,7 +116,8 @@ class Approval(models.Model):
                 name="approval_decided_in_time",
             ),
             models.CheckConstraint(
-                condition=Q(used_at__isnull=True) | Q(approved__isnull=False, approved=True, used_at__lte=F("expires_at")),
+                condition=Q(used_at__isnull=True)
+                | Q(approved__isnull=False, approved=True, used_at__lte=F("expires_at")),
                 name="approval_used_in_time",
             ),
         ]

@@ -1,0 +1,41 @@
+"""``manage.py draw_lifecycle``: write docs/lifecycle.md from the transition table, or check that it is current."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from orders.lifecycle import diagram
+
+PATH = Path("docs") / "lifecycle.md"
+HEADING = "# The lifecycle of an order\n\nDrawn from `orders/lifecycle.py` by `manage.py draw_lifecycle`.\n"
+
+
+def document() -> str:
+    """The whole file."""
+    return f"{HEADING}\n```mermaid\n{diagram()}```\n"
+
+
+class Command(BaseCommand):
+    """Writes the diagram; with ``--check`` writes nothing and exits 1 when the file is stale."""
+
+    help = "Draw the order lifecycle into docs/lifecycle.md."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """``--check``; ``--path`` for another file."""
+        parser.add_argument("--check", action="store_true", help="only tell whether the file is current")
+        parser.add_argument("--path", type=Path, default=settings.BASE_DIR / PATH)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Write or check."""
+        path: Path = options["path"]
+        if not options["check"]:
+            path.write_text(document(), encoding="utf-8")
+            return
+        if not path.is_file() or path.read_text(encoding="utf-8") != document():
+            raise CommandError(f"{path} is not current: run manage.py draw_lifecycle.", returncode=1)

@@ -1,0 +1,164 @@
+"""Remove one guard at a time in a copy of the tree and expect the test that proves it to turn red.
+
+``python -m tests.mutants`` runs all of them (part of ``make proof``), ``… 1 7`` those of two
+invariants; exit status 1 when a guard can go unnoticed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".data", "__pycache__", ".mypy_cache", ".ruff_cache", ".hypothesis")
+INVARIANTS = "tests/invariants/test_invariant_"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One guard: where it stands, what stands there without it, and the test that must notice.
+
+    ``also``: further (old, new) pairs of the same file, where a second guard would hide the loss of the first.
+    """
+
+    guard: str
+    file: str
+    old: str
+    new: str
+    test: str
+    also: tuple[tuple[str, str], ...] = ()
+
+
+MUTANTS = (
+    Mutant(
+        "1: a claimed command is not claimed again",
+        "orders/claiming.py",
+        "if command.status != CommandStatus.QUEUED or (",
+        "if bool(command.pk is None) or (",
+        f"{INVARIANTS}01_posted_at_most_once.py::test_invariant_01_many_senders_of_one_command_post_once",
+        also=(
+            (
+                'if order.status != OrderStatus.PENDING:\n        return "NOT_PENDING"',
+                'if order.pk is None:\n        return "NOT_PENDING"',
+            ),
+        ),
+    ),
+    Mutant(
+        "1: the order's row lock guards its command",
+        "execution_project/common/locking.py",
+        '.select_for_update(no_key=True, of=("self",))',
+        "",
+        f"{INVARIANTS}01_posted_at_most_once.py::test_invariant_01_many_senders_of_one_command_post_once",
+    ),
+    Mutant(
+        "1: an unknown outcome is never sent again",
+        "orders/sending.py",
+        "OutcomeKind.UNKNOWN: _submit_unknown",
+        "OutcomeKind.UNKNOWN: _submit_not_executed",
+        f"{INVARIANTS}01_posted_at_most_once.py::test_invariant_01_no_second_exchange_order_without_proof",
+    ),
+    Mutant(
+        "1: a second attempt is refused by the database",
+        "orders/migrations/0001_initial.py",
+        "name='attempt_one_post_per_client_order_id'",
+        "name='attempt_mutant'",
+        f"{INVARIANTS}01_posted_at_most_once.py::test_invariant_01_the_database_itself_refuses_a_second_attempt",
+    ),
+    Mutant(
+        "2: a trade that is in the books is not booked again",
+        "positions/booking.py",
+        "new = insert_new(fills)",
+        "new = [fill for fill in fills if insert_new([fill]) or fill]",
+        f"{INVARIANTS}02_every_trade_once.py",
+    ),
+    Mutant(
+        "7: the sender looks at the account's mode",
+        "exchanges/connections.py",
+        "if account.mode == Mode.PAPER or live_host != (account.mode == Mode.LIVE):",
+        "if account.mode is None:",
+        f"{INVARIANTS}07_no_live_host.py::test_invariant_07_the_sender_refuses_before_any_socket",
+    ),
+    Mutant(
+        "7: the database refuses a live host for a sandbox account",
+        "exchanges/migrations/0001_initial.py",
+        "binance\\\\.com|btcturk\\\\.com",
+        "nobody\\\\.invalid",
+        f"{INVARIANTS}07_no_live_host.py::test_invariant_07_the_database_refuses_mode_and_host_that_do_not_match",
+    ),
+    Mutant(
+        "10: a key is claimed by one request",
+        "execution_project/common/locking.py",
+        "claimed = cursor.rowcount == 1",
+        "claimed = cursor.rowcount >= 0",
+        f"{INVARIANTS}10_idempotency.py::test_invariant_10_one_key_from_many_clients_is_one_order",
+    ),
+    Mutant(
+        "10: another body under a key is refused",
+        "orders/placing.py",
+        "if earlier.body_hash != body_hash:",
+        "if earlier.body_hash is None:",
+        f"{INVARIANTS}10_idempotency.py::test_invariant_10_another_body_under_the_key_is_refused_with_its_own_code",
+    ),
+    Mutant(
+        "11: credentials are sealed at rest",
+        "exchanges/credentials.py",
+        'return identity.encode() + b":" + nonce + sealed',
+        'return identity.encode() + b":" + nonce + sealed + text.encode()',
+        f"{INVARIANTS}11_secrets.py::test_invariant_11_secrets_are_nowhere_to_be_read",
+    ),
+    Mutant(
+        "11: attempts are stored without the signature",
+        "orders/sending.py",
+        '"parameters": outcome.evidence.parameters,',
+        '"parameters": {**outcome.evidence.parameters, "signature": "0"},',
+        f"{INVARIANTS}11_secrets.py::test_invariant_11_secrets_are_nowhere_to_be_read",
+    ),
+)
+
+
+def survives(mutant: Mutant, tree: Path) -> bool:
+    """Whether the test stays green without the guard. Raises ``ValueError`` when the guard is not where it was."""
+    file = tree / mutant.file
+    whole = file.read_text(encoding="utf-8")
+    changed = whole
+    for old, new in ((mutant.old, mutant.new), *mutant.also):
+        if old not in changed:
+            raise ValueError(f"{mutant.file} no longer has {old!r}: bring the mutant up to date.")
+        changed = changed.replace(old, new)
+    file.write_text(changed, encoding="utf-8")
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", mutant.test],
+            cwd=tree,
+            env={**os.environ, "PYTHONPATH": str(tree)},
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        file.write_text(whole, encoding="utf-8")
+    if ran.returncode not in {0, 1}:
+        raise ValueError(f"{mutant.guard}: the test did not run:\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}")
+    return ran.returncode == 0
+
+
+def main() -> int:
+    """Run every mutant and print a line each; 1 when one survives."""
+    chosen = [mutant for mutant in MUTANTS if not sys.argv[1:] or mutant.guard.startswith(tuple(sys.argv[1:]))]
+    survivors = 0
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        tree = Path(folder) / "tree"
+        shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
+        for number, mutant in enumerate(chosen, 1):
+            alive = survives(mutant, tree)
+            survivors += alive
+            print(f"{number:2}/{len(chosen)} {'SURVIVED' if alive else 'caught  '} {mutant.guard}", flush=True)
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

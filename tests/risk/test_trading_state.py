@@ -1,0 +1,151 @@
+"""Halt and start: one step to stop, numbers that outrank earlier orders, latches that one person cannot lift."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from execution_project.common.locking import ordered
+from execution_project.common.models import Event
+from execution_project.common.problems import Problem
+from risk.inputs import StateOfScope
+from risk.intent import lock_names, scopes_of
+from risk.models import TradingState
+from risk.trading_state import halt, next_gate_seq, refusal, start, states_of
+from tests.factories import BY
+from tests.threads import Other, blocked, run_together
+from tests.waiting import wait_until
+
+SCOPES = scopes_of(exchange="binance", account="main", strategy="alpha", symbol="BTCUSDT")
+
+
+def test_an_order_stands_under_all_its_scopes_widest_first() -> None:
+    assert SCOPES == (
+        ("global", ""),
+        ("exchange", "binance"),
+        ("account", "main"),
+        ("strategy", "alpha"),
+        ("symbol", "BTCUSDT"),
+    )
+    without = scopes_of(exchange="binance", account="main", strategy=None, symbol="BTCUSDT")
+    assert [kind for kind, _ in without] == ["global", "exchange", "account", "symbol"]
+    assert lock_names(SCOPES)[:3] == ["global:", "exchange:binance", "account:main"]
+
+
+@pytest.mark.django_db
+def test_a_halt_is_stored_with_its_number_and_recorded() -> None:
+    before = next_gate_seq()
+    row = halt("account", "main", reason="r" * 300, by=BY)
+    assert (row.state, row.latched, len(row.reason)) == ("HALTED", False, 256)
+    assert before < row.last_halt_seq < next_gate_seq()
+    event = Event.objects.get(kind="trading.halted")
+    assert (event.subject_id, event.from_status, event.to_status) == ("account:main", "ACTIVE", "HALTED")
+    assert event.actor == BY.name
+
+
+@pytest.mark.django_db
+def test_a_halted_scope_halted_again_takes_a_new_number() -> None:
+    first = halt("global", "", reason="one", by=BY).last_halt_seq
+    second = halt("global", "", reason="two", by=BY)
+    assert second.last_halt_seq > first
+    assert TradingState.objects.get().reason == "two"
+    assert Event.objects.filter(kind="trading.halted").count() == 2
+
+
+@pytest.mark.django_db
+def test_a_plain_halt_is_lifted_by_one_person_and_its_number_stays() -> None:
+    seq = halt("account", "main", reason="test", by=BY).last_halt_seq
+    row = start("account", "main", reason="fine again", by=BY)
+    assert (row.state, row.last_halt_seq) == ("ACTIVE", seq)
+    event = Event.objects.get(kind="trading.started")
+    assert (event.from_status, event.to_status) == ("HALTED", "ACTIVE")
+
+
+@pytest.mark.django_db
+def test_starting_what_was_never_halted_is_recorded_and_harmless() -> None:
+    assert start("symbol", "BTCUSDT", reason="", by=BY).state == "ACTIVE"
+
+
+@pytest.mark.django_db
+def test_a_latch_is_not_lifted_by_one_person_nor_loosened_by_a_plain_halt() -> None:
+    halt("global", "", reason="kill", by=BY, latched=True)
+    halt("global", "", reason="again", by=BY)
+    with pytest.raises(Problem) as caught:
+        start("global", "", reason="please", by=BY)
+    assert (caught.value.status, caught.value.code) == (409, "LATCHED")
+    row = TradingState.objects.get()
+    assert (row.state, row.latched) == ("HALTED", True)
+
+
+@pytest.mark.django_db
+def test_a_plain_halt_can_become_a_latch() -> None:
+    halt("global", "", reason="plain", by=BY)
+    assert halt("global", "", reason="kill", by=BY, latched=True).latched
+
+
+@pytest.mark.django_db
+def test_the_states_of_an_orders_scopes_are_those_and_no_others() -> None:
+    halt("account", "main", reason="", by=BY)
+    halt("account", "other", reason="", by=BY)
+    halt("strategy", "main", reason="", by=BY)  # the name of another kind of scope
+    start("symbol", "BTCUSDT", reason="", by=BY)
+    assert [(s.scope, s.state) for s in states_of(SCOPES)] == [("account:main", "HALTED"), ("symbol:BTCUSDT", "ACTIVE")]
+
+
+@pytest.mark.parametrize(
+    ("state", "halted_at", "gate_seq", "passes"),
+    [
+        ("ACTIVE", 0, 1, True),
+        ("ACTIVE", 9, 10, True),
+        ("ACTIVE", 10, 10, False),
+        ("ACTIVE", 11, 10, False),
+        ("REDUCE_ONLY", 9, 10, True),
+        ("REDUCE_ONLY", 11, 10, False),
+        ("HALTED", 0, 10, False),
+        ("UNREADABLE", 0, 10, False),
+    ],
+)
+def test_an_accepted_order_passes_only_scopes_that_allow_and_were_not_halted_since(
+    state: str, halted_at: int, gate_seq: int, passes: bool
+) -> None:
+    fine = StateOfScope("global:", "ACTIVE", 0)
+    given = StateOfScope("account:main", state, halted_at)
+    said = refusal((fine, given), gate_seq)
+    assert (said is None) == passes
+    assert said is None or "account:main" in said
+    assert refusal((), gate_seq) is None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("values", "constraint"),
+    [
+        ({"state": "PAUSED"}, "trading_state_known"),
+        ({"scope_kind": "desk"}, "trading_scope_known"),
+        ({"scope_kind": "global", "scope_key": "x"}, "trading_state_global_has_no_key"),
+    ],
+)
+def test_the_database_refuses_an_unknown_state_or_scope(values: dict[str, str], constraint: str) -> None:
+    halt("account", "main", reason="", by=BY)
+    with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+        TradingState.objects.update(**values)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_halt_waits_only_for_transactions_that_share_its_scope() -> None:
+    with ordered() as locks:
+        locks.share_trading_state(lock_names(SCOPES))
+        Other(lambda: halt("account", "other", reason="", by=BY)).join()
+        halting = Other(lambda: halt("account", "main", reason="", by=BY))
+        wait_until(blocked, 10, "the halt waits for the placement under way")
+    halting.join()
+    assert TradingState.objects.get(scope_key="main").state == "HALTED"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_halts_at_the_same_time_all_count() -> None:
+    results = run_together([lambda: halt("global", "", reason="", by=BY)] * 6)
+    numbers = [row.last_halt_seq for row in results if isinstance(row, TradingState)]
+    assert len(set(numbers)) == 6
+    assert TradingState.objects.get().last_halt_seq == max(numbers)
+    assert Event.objects.filter(kind="trading.halted").count() == 6
