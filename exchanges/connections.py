@@ -20,7 +20,7 @@ from exchanges.adapters import Cost, ExchangeAdapter
 from exchanges.binance.adapter import BinanceAdapter
 from exchanges.binance.limits import COSTS, usage_headers
 from exchanges.credentials import credentials_of
-from exchanges.models import LIVE_HOSTS, SANDBOX_LIVE_LOOKALIKES, Account, Exchange, Mode
+from exchanges.models import LIVE_HOSTS, PLAIN_URL, SANDBOX_LIVE_LOOKALIKES, SECURE_URL, Account, Exchange, Mode
 from exchanges.reports import Evidence, Outcome, OutcomeKind, ReadFailed
 
 _local = threading.local()
@@ -37,10 +37,10 @@ def host_of(account: Account) -> str:
 
 def refuse_wrong_host(account: Account) -> None:
     """A live host for live accounts only, and the reverse; the second lock beside the CHECK. Raises ``WrongHost``."""
-    live_host = bool(re.match(LIVE_HOSTS, account.rest_url, re.IGNORECASE)) and not re.match(
-        SANDBOX_LIVE_LOOKALIKES, account.rest_url, re.IGNORECASE
-    )
-    if account.mode == Mode.PAPER or live_host != (account.mode == Mode.LIVE):
+    url = account.rest_url
+    live_host = bool(re.match(LIVE_HOSTS, url)) and not re.match(SANDBOX_LIVE_LOOKALIKES, url)
+    fits = {Mode.LIVE: live_host and bool(re.match(SECURE_URL, url)), Mode.SANDBOX: not live_host}
+    if not re.match(PLAIN_URL, url) or not fits.get(Mode(account.mode), False):
         raise WrongHost(
             f"{account.name} is a {account.mode} account and may not reach {account.rest_url or 'any host'}."
         )

@@ -7,8 +7,12 @@ from django.db.models import Q
 
 from execution_project.common.money import MoneyField
 
-LIVE_HOSTS = r"^(https|wss)://([a-z0-9-]+\.)*(binance\.com|btcturk\.com)(:[0-9]+)?(/|$)"
-SANDBOX_LIVE_LOOKALIKES = r"^(https|wss)://(demo-[a-z]+|testnet)\.binance\.com(:[0-9]+)?(/|$)"
+# The same text for two engines, PostgreSQL's CHECK and the sender's ``re``. A URL is plain first: lower case, no user,
+# query, fragment, closing dot or foreign letter, so that no spelling of a live host slips by the patterns below.
+PLAIN_URL = r"^(https?|wss?)://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9_.-]+)*/?\Z"
+SECURE_URL = r"^(https|wss)://"
+LIVE_HOSTS = r"^[a-z]+://([a-z0-9-]+\.)*(binance\.com|btcturk\.com)(:[0-9]+)?(/|\Z)"
+SANDBOX_LIVE_LOOKALIKES = r"^(https|wss)://(demo-[a-z]+|testnet)\.binance\.com(:[0-9]+)?(/|\Z)"
 
 
 class Exchange(models.TextChoices):
@@ -49,13 +53,20 @@ class Account(models.Model):
             models.CheckConstraint(condition=Q(mode__in=Mode.values), name="account_mode_known"),
             models.CheckConstraint(
                 condition=~Q(mode="live")
-                | (Q(rest_url__regex=LIVE_HOSTS) & ~Q(rest_url__regex=SANDBOX_LIVE_LOOKALIKES)),
+                | (
+                    Q(rest_url__regex=PLAIN_URL)
+                    & Q(rest_url__regex=SECURE_URL)
+                    & Q(rest_url__regex=LIVE_HOSTS)
+                    & ~Q(rest_url__regex=SANDBOX_LIVE_LOOKALIKES)
+                ),
                 name="account_live_on_live_host",
             ),
             models.CheckConstraint(
                 condition=~Q(mode="sandbox")
-                | ~Q(rest_url__iregex=LIVE_HOSTS)
-                | Q(rest_url__regex=SANDBOX_LIVE_LOOKALIKES),
+                | (
+                    Q(rest_url__regex=PLAIN_URL)
+                    & (~Q(rest_url__regex=LIVE_HOSTS) | Q(rest_url__regex=SANDBOX_LIVE_LOOKALIKES))
+                ),
                 name="account_sandbox_off_live_host",
             ),
             models.CheckConstraint(
@@ -157,3 +168,13 @@ class HostPause(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host} until {self.until:%FT%TZ}"
+
+
+class StampSequence(models.Model):
+    """The last stamp that an API key has used; every process takes the next one from here (``exchanges.stamps``)."""
+
+    key_identity = models.CharField(max_length=64, primary_key=True)
+    last_stamp_ms = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.key_identity[:8]} {self.last_stamp_ms}"

@@ -75,6 +75,8 @@ def claim(command_id: UUID, adapter: ExchangeAdapter, offset_ms: int, prices: Pr
             return None
         elif command.exchange_order.end_proof:
             command.exchange_order = current_exchange_order(order)
+        send_by = clock.monotonic() + SEND_WITHIN.total_seconds()
+        now = clock.now()
         stamp_ms = clock.to_ms(now) + offset_ms
         try:
             prepared = _prepare(adapter, order, command, stamp_ms)
@@ -102,7 +104,6 @@ def claim(command_id: UUID, adapter: ExchangeAdapter, offset_ms: int, prices: Pr
             worker=worker_name(),
             claimed_at=now,
         )
-        send_by = clock.monotonic() + SEND_WITHIN.total_seconds()
     fault_hooks.reach("after_claim")
     return Claim(attempt, prepared, send_by)
 

@@ -11,8 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import F, Max
 
 from exchanges.connections import adapter_for, urgent
 from exchanges.host_clock import exchange_now_ms
@@ -32,6 +31,8 @@ from orders.sending import look_up
 log = logging.getLogger(__name__)
 
 TRADES_GRACE = timedelta(seconds=1)
+SETTLE_AGAIN = timedelta(seconds=5)
+SETTLE_BATCH = 50
 
 
 def follow_account(account: Account) -> int:
@@ -92,15 +93,23 @@ def probe(order_id: UUID) -> bool:
 
 def settle_account(account: Account) -> int:
     """Settle what ended and whose fills equal the exchange's trades; returns how many settled."""
-    settled = 0
+    now = clock.now()
     waiting = (
-        Order.objects.filter(account=account, status__in=["filled", "canceled", "expired"])
-        .filter(Q(updated_at__lte=Now() - TRADES_GRACE))
+        Order.objects.filter(
+            account=account, status__in=["filled", "canceled", "expired"], updated_at__lte=now - TRADES_GRACE
+        )
+        .annotate(looked_at=Max("exchange_orders__last_looked_at"))
+        .exclude(looked_at__gt=now - SETTLE_AGAIN)
         .select_related("instrument")
-        .order_by("id")[:50]
+        .order_by(F("looked_at").asc(nulls_first=True), "id")[:SETTLE_BATCH]
     )
+    settled = 0
     for order in waiting:
-        settled += settle(account, order)
+        if settle(account, order):
+            settled += 1
+        else:
+            # Lagging reads, or a break: not the next in line before the others had their turn.
+            order.exchange_orders.update(last_looked_at=clock.now())
     return settled
 
 

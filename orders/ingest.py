@@ -148,6 +148,8 @@ def refresh(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequenc
     _follow_status(order, exchange_orders, new, by=by)
     if order.status in ENDED:
         finish_commands(order, by=by)
+    else:
+        _finish_unknown_submits(exchange_orders, by=by)
     if new or order.status != before:
         order.version += 1
         order.updated_at = clock.now()
@@ -181,6 +183,17 @@ def _follow_status(order: Order, exchange_orders: Sequence[ExchangeOrder], new: 
         record("order.breach", "order", order.id, by, evidence={**evidence, "breach": "fill on an order never sent"})
     if order.quantity is not None and order.filled_quantity > order.quantity:
         record("order.breach", "order", order.id, by, evidence={**evidence, "breach": "filled beyond its quantity"})
+
+
+def _finish_unknown_submits(exchange_orders: Sequence[ExchangeOrder], *, by: Actor) -> None:
+    """A submit is no longer unknown once the exchange has spoken of its exchange order."""
+    known = [row.id for row in exchange_orders if row.reported is not None or row.booked_quantity > 0]
+    for command in Command.objects.filter(
+        exchange_order_id__in=known, kind=CommandKind.SUBMIT, status=CommandStatus.UNKNOWN
+    ):
+        command.move(CommandStatus.DONE, by)
+        command.finished_at = clock.now()
+        command.save()
 
 
 def finish_commands(order: Order, *, by: Actor) -> None:

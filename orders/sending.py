@@ -202,23 +202,27 @@ def _submit_refused(order: Order, command: Command, outcome: Outcome, by: Actor)
 
 def _submit_not_sent(order: Order, command: Command, outcome: Outcome, by: Actor) -> None:
     """No byte left: the same exchange order may be claimed again; ``valid_until`` is not renewed."""
-    if order.status == OrderStatus.SUBMITTING:
-        order.move(OrderStatus.PENDING, by, evidence={"why": outcome.reason or outcome.message})
-        _moved(order)
+    if order.status != OrderStatus.SUBMITTING:
+        _submit_refused(order, command, outcome, by)
+        return
+    order.move(OrderStatus.PENDING, by, evidence={"why": outcome.reason or outcome.message})
+    _moved(order)
     _requeue(command, clock.now() + RETRY_NOT_SENT, by)
 
 
 def _submit_not_executed(order: Order, command: Command, outcome: Outcome, by: Actor) -> None:
-    """Proven not executed, but its client order id was on the wire: a new generation takes its place."""
+    """Proven not executed, but its client order id was on the wire: a new generation takes its place.
+
+    An answer so late that the order was already given up as unknown proves only that: it was never accepted.
+    """
+    if order.status != OrderStatus.SUBMITTING:
+        _submit_refused(order, command, outcome, by)
+        return
     old = command.exchange_order
     wait = timedelta(milliseconds=outcome.throttled_for_ms) if outcome.throttled_for_ms else RETRY_NOT_EXECUTED
     _end_exchange_order(order, old, f"not_executed:{outcome.code or outcome.reason}")
-    if order.status == OrderStatus.SUBMITTING:
-        order.move(OrderStatus.PENDING, by, evidence={"code": outcome.code, "message": outcome.message})
-        _moved(order)
-    if order.status != OrderStatus.PENDING:
-        _submit_done(order, command, outcome, by)
-        return
+    order.move(OrderStatus.PENDING, by, evidence={"code": outcome.code, "message": outcome.message})
+    _moved(order)
     fresh = ExchangeOrder.objects.create(
         order=order,
         generation=old.generation + 1,
@@ -249,8 +253,9 @@ def _submit_not_executed(order: Order, command: Command, outcome: Outcome, by: A
 
 def _submit_unknown(order: Order, command: Command, outcome: Outcome, by: Actor) -> None:
     """May have been executed: never sent again, reservation held, looked for until the exchange tells."""
-    command.move(CommandStatus.UNKNOWN, by, evidence={"why": outcome.reason or outcome.message})
-    command.save()
+    if command.status == CommandStatus.CLAIMED:
+        command.move(CommandStatus.UNKNOWN, by, evidence={"why": outcome.reason or outcome.message})
+        command.save()
     if order.status == OrderStatus.SUBMITTING:
         order.move(
             OrderStatus.SUBMIT_UNKNOWN,

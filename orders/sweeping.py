@@ -104,6 +104,10 @@ def recover_silent_claims() -> int:
                 command.save()
                 continue
             command.move(CommandStatus.UNKNOWN, by)
+            if order.status != OrderStatus.SUBMITTING:
+                # Somebody else's report told the outcome already.
+                command.move(CommandStatus.DONE, by)
+                command.finished_at = clock.now()
             command.save()
             if order.status == OrderStatus.SUBMITTING:
                 order.move(OrderStatus.SUBMIT_UNKNOWN, by, evidence={"attempt": str(attempt.id)})
@@ -111,7 +115,7 @@ def recover_silent_claims() -> int:
                 order.updated_at = clock.now()
                 order.save()
                 notify_after_commit(order.id)
-            ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
+                ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
     return len(silent)
 
 

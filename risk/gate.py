@@ -19,7 +19,7 @@ from execution_project.common.money import CONTEXT, plain, plain_or_none, round_
 from risk.controls import CONTROLS
 from risk.controls.result import ControlOutcome
 from risk.inputs import GateInputs, LimitVersion, Price, StateOfScope
-from risk.intent import Intent
+from risk.intent import Intent, scope_name
 from risk.models import Decision, Reservation
 from risk.reservations import ReservationFacts, required
 
@@ -134,9 +134,9 @@ def read_inputs(intent: Intent, prices: Prices) -> tuple[GateInputs, int]:
         price=prices.instrument,
         reporting_price=prices.reporting,
         reporting_currency=settings.EXEC_REPORTING_CURRENCY,
-        states=tuple(StateOfScope(f"{kind}:{key}", state, halt) for kind, key, state, halt in _parsed(states)),
+        states=tuple(StateOfScope(scope_name(kind, key), state, halt) for kind, key, state, halt in _parsed(states)),
         limits=tuple(
-            LimitVersion(control, f"{kind}:{key}", version, None if value is None else Decimal(value))
+            LimitVersion(control, scope_name(kind, key), version, None if value is None else Decimal(value))
             for control, kind, key, version, value in _parsed(limits)
         ),
         ledger_balance=ledger if ledger is not None else (Decimal(0) if intent.books_open else None),

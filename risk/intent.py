@@ -46,6 +46,11 @@ def scopes_of(*, exchange: str, account: str, strategy: str | None, symbol: str)
     return tuple(scopes)
 
 
+def scope_name(kind: str, key: str) -> str:
+    """``global``, or kind and key as in ``account:main``."""
+    return f"{kind}:{key}" if key else kind
+
+
 def lock_names(scopes: tuple[tuple[str, str], ...]) -> list[str]:
     """The scopes as names for the advisory locks of trading state."""
-    return [f"{kind}:{key}" for kind, key in scopes]
+    return [scope_name(kind, key) for kind, key in scopes]

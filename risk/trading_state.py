@@ -14,7 +14,7 @@ from execution_project.common.events import record
 from execution_project.common.locking import Locks, ordered
 from execution_project.common.problems import Problem
 from risk.inputs import StateOfScope
-from risk.intent import lock_names
+from risk.intent import scope_name
 from risk.models import State, TradingState
 
 
@@ -27,7 +27,7 @@ def next_gate_seq() -> int:
 
 
 def _lock(locks: Locks, kind: str, key: str) -> TradingState | None:
-    locks.own_trading_state(lock_names(((kind, key),))[0])
+    locks.own_trading_state(scope_name(kind, key))
     return TradingState.objects.filter(scope_kind=kind, scope_key=key).first()
 
 
@@ -46,7 +46,7 @@ def halt(kind: str, key: str, *, reason: str, by: Actor, latched: bool = False) 
         record(
             "trading.halted",
             "scope",
-            f"{kind}:{key}",
+            scope_name(kind, key),
             by,
             from_status=before,
             to_status=row.state,
@@ -63,7 +63,9 @@ def start(kind: str, key: str, *, reason: str, by: Actor) -> TradingState:
             row = TradingState(scope_kind=kind, scope_key=key, state=State.ACTIVE.value)
         if row.latched:
             raise Problem(
-                409, "LATCHED", f"{kind}:{key} is latched ({row.reason}): lifting it needs a second person's approval."
+                409,
+                "LATCHED",
+                f"{scope_name(kind, key)} is latched ({row.reason}): lifting it needs a second person's approval.",
             )
         before, row.state = row.state, State.ACTIVE.value
         row.reason, row.changed_by, row.changed_at = reason[:256], by.name, clock.now()
@@ -71,7 +73,7 @@ def start(kind: str, key: str, *, reason: str, by: Actor) -> TradingState:
         record(
             "trading.started",
             "scope",
-            f"{kind}:{key}",
+            scope_name(kind, key),
             by,
             from_status=before,
             to_status=row.state,
@@ -89,7 +91,7 @@ def states_of(scopes: tuple[tuple[str, str], ...]) -> tuple[StateOfScope, ...]:
         )
     }
     return tuple(
-        StateOfScope(f"{kind}:{key}", rows[kind, key].state, rows[kind, key].last_halt_seq)
+        StateOfScope(scope_name(kind, key), rows[kind, key].state, rows[kind, key].last_halt_seq)
         for kind, key in scopes
         if (kind, key) in rows
     )

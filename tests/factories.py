@@ -88,6 +88,7 @@ class QuoteFactory(DjangoModelFactory):
 
     class Meta:
         model = Quote
+        django_get_or_create = ("instrument",)
 
     instrument = factory.SubFactory(InstrumentFactory)
     bid = Decimal("60000")

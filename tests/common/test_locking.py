@@ -31,7 +31,7 @@ def take(locks: Locks, rank: Rank) -> None:
     elif rank is Rank.POSITIONS:
         locks.rows(rank, Position.objects.none())
     elif rank is Rank.TRADING_STATE:
-        locks.share_trading_state(["global:"])
+        locks.share_trading_state(["global"])
     else:
         locks.exposure(Exposure, "paper")
 
@@ -53,7 +53,7 @@ def test_the_exclusive_lock_of_a_scope_has_the_same_rank_as_the_shared_one() -> 
     with ordered() as locks:
         locks.exposure(Exposure, "paper")
         with pytest.raises(LockOrderError):
-            locks.own_trading_state("global:")
+            locks.own_trading_state("global")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -108,23 +108,23 @@ def own(scope: str) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_shared_locks_of_a_scope_do_not_hold_each_other_up() -> None:
     with ordered() as locks:
-        locks.share_trading_state(["global:", "account:main"])
-        Other(lambda: share("global:", "account:main")).join()
+        locks.share_trading_state(["global", "account:main"])
+        Other(lambda: share("global", "account:main")).join()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_an_exclusive_lock_waits_for_every_sharer_and_keeps_new_ones_out() -> None:
     with ordered() as locks:
-        locks.share_trading_state(["global:", "account:main"])
+        locks.share_trading_state(["global", "account:main"])
         halting = Other(lambda: own("account:main"))
         wait_until(blocked, 10, "the halt waits for the sharer")
         Other(lambda: own("account:other")).join()
     halting.join()
     with ordered() as locks:
         locks.own_trading_state("account:main")
-        sharing = Other(lambda: share("global:", "account:main"))
+        sharing = Other(lambda: share("global", "account:main"))
         wait_until(blocked, 10, "the sharer waits for the halt")
-        Other(lambda: share("global:", "account:other")).join()
+        Other(lambda: share("global", "account:other")).join()
         assert not sharing.ended
     sharing.join()
 

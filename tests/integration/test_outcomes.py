@@ -180,3 +180,31 @@ def test_late_fill_after_a_rejection_is_booked(engine: Engine) -> None:
     ingest(engine.account, reports, by=BY)
     document = engine.order(order["id"])
     assert (document["status"], document["filled_quantity"]) == ("filled", "0.01")
+
+
+@pytest.mark.parametrize("kind", ["not_sent", "throttled", "refused", "accepted", "unknown"])
+def test_an_answer_that_comes_after_the_sweeper_gave_up_still_counts(engine: Engine, kind: str) -> None:
+    """A fenced or late worker's answer is still a report, and a proof that nothing was executed is still a proof."""
+    from exchanges.connections import adapter_for
+    from exchanges.reports import Evidence, Outcome, OutcomeKind
+    from orders.claiming import claim
+    from orders.sending import record_outcome
+    from risk.gate import read_prices_of
+
+    _, order = engine.place(quantity="0.01")
+    row = Order.objects.get(id=order["id"])
+    claimed = claim(Command.objects.get().id, adapter_for(engine.account), 0, read_prices_of(row.instrument))
+    assert claimed is not None
+    with clock.using(clock.ManualClock(datetime.now(UTC) + sweeping.CLAIM_SILENCE + timedelta(seconds=1))):
+        sweeping.recover_silent_claims()
+    assert engine.order(order["id"])["status"] == "submit_unknown"
+    if kind == "accepted":
+        outcome = adapter_for(engine.account).send(claimed.prepared, claimed.send_by + 60)
+    else:
+        outcome = Outcome(OutcomeKind(kind), Evidence("POST", "/api/v3/order", {}), code="-1", message="late")
+    record_outcome(claimed.attempt.id, outcome)
+    expected = {"accepted": "filled", "unknown": "submit_unknown"}.get(kind, "rejected")
+    assert engine.order(order["id"])["status"] == expected
+    reserved_now = Reservation.objects.get(order_id=order["id"]).amount
+    assert (reserved_now > 0) == (expected == "submit_unknown")
+    assert ExchangeOrder.objects.filter(order_id=order["id"]).count() == 1

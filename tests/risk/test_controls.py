@@ -53,7 +53,7 @@ def test_the_strictest_state_of_all_scopes_counts(states: list[str], buying: str
 
 
 def test_a_halt_names_the_scopes_that_are_halted() -> None:
-    states = (StateOfScope("global:", "ACTIVE", 0), StateOfScope("account:main", "HALTED", 0))
+    states = (StateOfScope("global", "ACTIVE", 0), StateOfScope("account:main", "HALTED", 0))
     result = says(trading_state.evaluate, "TRADING_HALTED", inputs(states=states))
     assert "account:main" in result.detail
     assert "global" not in result.detail
@@ -145,9 +145,9 @@ def test_the_worst_value_is_capped_inclusively(order: Any, value: str) -> None:
     assert result.headroom == -TINY
 
 
-@pytest.mark.parametrize("tight", ["global:", "exchange:binance", "account:main", "symbol:BTCUSDT", "strategy:alpha"])
+@pytest.mark.parametrize("tight", ["global", "exchange:binance", "account:main", "symbol:BTCUSDT", "strategy:alpha"])
 def test_the_tightest_of_all_scopes_counts(tight: str) -> None:
-    wide = [limit("60001", scope) for scope in ("global:", "exchange:binance", "account:main") if scope != tight]
+    wide = [limit("60001", scope) for scope in ("global", "exchange:binance", "account:main") if scope != tight]
     says(max_order_notional.evaluate, "", inputs(limits=(limit("60000", tight), limit("60000"), *wide)))
     result = says(
         max_order_notional.evaluate, "MAX_ORDER_NOTIONAL", inputs(limits=(limit("59999", tight), limit("60000"), *wide))
@@ -162,7 +162,7 @@ def test_the_tightest_of_all_scopes_counts(tight: str) -> None:
     [
         (),
         (limit(None),),
-        (limit("1000000", "global:"),),
+        (limit("1000000", "global"),),
         (limit("1000000", "account:main", "another_control"),),
         (limit("1000000", "symbol:BTCUSDT"), limit(None)),
     ],
@@ -287,7 +287,7 @@ def test_amounts_of_38_digits_are_compared_exactly() -> None:
 def test_every_breach_is_reported_and_every_control_leaves_its_result() -> None:
     given = inputs(
         order=intent(is_trading=False, books_open=False, reduce_only=True),
-        states=(StateOfScope("global:", "HALTED", 1),),
+        states=(StateOfScope("global", "HALTED", 1),),
         limits=(limit("1"),),
         ledger_balance=D(1),
     )

@@ -143,10 +143,10 @@ def test_the_newest_version_of_each_limit_in_scope_is_read_to_the_last_digit() -
     seen = {(row.scope, row.version, row.value) for row in read(account, strategy="alpha").limits}
     assert seen == {
         (f"account:{name}", 3, D("70.000000000000000001")),
-        ("global:", 1, None),
+        ("global", 1, None),
         ("strategy:alpha", 1, D(5)),
     }
-    assert {row.scope for row in read(account).limits} == {f"account:{name}", "global:"}
+    assert {row.scope for row in read(account).limits} == {f"account:{name}", "global"}
 
 
 def test_states_of_the_scopes_are_read_with_their_halt_numbers_and_the_gate_has_a_newer_one() -> None:

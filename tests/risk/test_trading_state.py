@@ -29,7 +29,7 @@ def test_an_order_stands_under_all_its_scopes_widest_first() -> None:
     )
     without = scopes_of(exchange="binance", account="main", strategy=None, symbol="BTCUSDT")
     assert [kind for kind, _ in without] == ["global", "exchange", "account", "symbol"]
-    assert lock_names(SCOPES)[:3] == ["global:", "exchange:binance", "account:main"]
+    assert lock_names(SCOPES)[:3] == ["global", "exchange:binance", "account:main"]
 
 
 @pytest.mark.django_db
@@ -108,7 +108,7 @@ def test_the_states_of_an_orders_scopes_are_those_and_no_others() -> None:
 def test_an_accepted_order_passes_only_scopes_that_allow_and_were_not_halted_since(
     state: str, halted_at: int, gate_seq: int, passes: bool
 ) -> None:
-    fine = StateOfScope("global:", "ACTIVE", 0)
+    fine = StateOfScope("global", "ACTIVE", 0)
     given = StateOfScope("account:main", state, halted_at)
     said = refusal((fine, given), gate_seq)
     assert (said is None) == passes

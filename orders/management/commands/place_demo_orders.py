@@ -28,22 +28,33 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Place them and print what became of each."""
-        key = (Path(settings.EXEC_DATA_DIR) / "run" / "api-key").read_text(encoding="utf-8").strip()
-        base = f"http://{settings.EXEC_HOST}:{settings.EXEC_PORT}/api/exec"
-        bid = self._bid()
-        orders = [
-            {"side": "BUY", "type": "MARKET", "quote_quantity": "500"},
-            {"side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": "0.01", "price": bid},
-            {"side": "SELL", "type": "MARKET", "quantity": "0.002"},
-        ]
-        for body in orders:
-            whole = {"account": ACCOUNT, "symbol": "BTCUSDT", "strategy": STRATEGY, **body}
-            order = self._post(f"{base}/order?wait=5", key, whole)
+        self._key = (Path(settings.EXEC_DATA_DIR) / "run" / "api-key").read_text(encoding="utf-8").strip()
+        self._base = f"http://{settings.EXEC_HOST}:{settings.EXEC_PORT}/api/exec"
+        buy = {"side": "BUY", "type": "MARKET", "quote_quantity": "500"}
+        self._wait_until_accepted(buy)
+        rest = {"side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": "0.01", "price": self._bid()}
+        for body in (buy, rest, {"side": "SELL", "type": "MARKET", "quantity": "0.002"}):
+            status, order = self._post("order?wait=5", body)
+            if status not in {200, 202}:
+                raise CommandError(f"{order.get('code')}: {order.get('detail')}")
             wanted = body.get("quantity") or f"for {body['quote_quantity']} USDT"
-            self.stdout.write(
-                f"{order['side']} {order['type']} {wanted} BTC: {order['status']},"
-                f" filled {order['filled_quantity']} at {order['average_price']}"
-            )
+            at = f" at {order['average_price']}" if order["average_price"] else ""
+            filled = f"{order['status']}, filled {order['filled_quantity']}{at}"
+            self.stdout.write(f"{order['side']} {order['type']} {wanted} BTC: {filled}")
+
+    def _wait_until_accepted(self, body: dict[str, Any]) -> None:
+        """Until web, ticker and workers are up and prices are fresh; asks without placing anything."""
+        answer: dict[str, Any] = {}
+        for _ in range(ATTEMPTS):
+            try:
+                status, answer = self._post("order", {**body, "validate_only": True})
+            except urllib.error.URLError as error:
+                answer = {"detail": str(error)}
+            else:
+                if status == 200:
+                    return
+            time.sleep(0.5)
+        raise CommandError(f"The engine accepts no orders: {answer}")
 
     def _bid(self) -> str:
         """A limit price a little below the market, on the tick."""
@@ -52,28 +63,20 @@ class Command(BaseCommand):
         tick = Decimal(instrument.filters["PRICE_FILTER"]["tickSize"])
         return plain(round_down(quote.bid * Decimal("0.99"), tick))
 
-    def _post(self, url: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """HTTP status and document of one call."""
+        whole = {"account": ACCOUNT, "symbol": "BTCUSDT", "strategy": STRATEGY, **body}
         request = urllib.request.Request(  # noqa: S310  our own web server
-            url,
-            data=json.dumps(body).encode(),
+            f"{self._base}/{path}",
+            data=json.dumps(whole).encode(),
             headers={
-                "Authorization": f"Bearer {key}",
+                "Authorization": f"Bearer {self._key}",
                 "Idempotency-Key": f"demo-{uuid4()}",
                 "Content-Type": "application/json",
             },
         )
-        for _ in range(ATTEMPTS):
-            try:
-                with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310  the same
-                    document: dict[str, Any] = json.loads(answer.read())
-                    return document
-            except urllib.error.HTTPError as error:
-                document = json.loads(error.read())
-                if document.get("code") not in {"PRICE_UNAVAILABLE", "BALANCE_STALE", "DATABASE_UNAVAILABLE"}:
-                    raise CommandError(f"{document.get('code')}: {document.get('detail')}") from error
-                # A denied order is its key's final answer: a new intent needs a new key.
-                request.add_header("Idempotency-key", f"demo-{uuid4()}")
-            except urllib.error.URLError:
-                pass
-            time.sleep(0.5)
-        raise CommandError("The web server does not answer.")
+        try:
+            with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310  the same
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())

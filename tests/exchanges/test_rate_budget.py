@@ -1,0 +1,147 @@
+"""The rate budget of all processes: exactly the limit, a reserve for what is urgent, pauses that are never shortened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from exchanges import rate_budget
+from exchanges.adapters import Cost
+from exchanges.models import HostPause, RateWindow
+from exchanges.rate_budget import Refused, Window, correct_from_exchange, pause, prune, take
+from execution_project.common import clock
+from tests.threads import run_together
+
+HOST, ACCOUNT = "api.example:443", "main"
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+READ, ORDER = Cost(weight=1), Cost(weight=1, orders=1)
+
+
+@pytest.fixture(autouse=True)
+def manual(monkeypatch: pytest.MonkeyPatch) -> Iterator[clock.ManualClock]:
+    """A still clock, and limits of ten."""
+    monkeypatch.setattr(rate_budget, "WEIGHT", Window("weight_1m", timedelta(minutes=1), 10))
+    monkeypatch.setattr(
+        rate_budget,
+        "ORDER_WINDOWS",
+        (Window("orders_10s", timedelta(seconds=10), 5), Window("orders_1d", timedelta(days=1), 8)),
+    )
+    with clock.using(clock.ManualClock(NOON)) as running:
+        assert isinstance(running, clock.ManualClock)
+        yield running
+
+
+def used(subject: str = HOST, kind: str = "weight_1m") -> int:
+    return sum(RateWindow.objects.filter(subject=subject, kind=kind).values_list("used", flat=True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_fifty_at_once_exactly_the_limit_passes() -> None:
+    results = run_together([lambda: take(HOST, ACCOUNT, READ, urgent=True)] * 50)
+    assert sum(result is None for result in results) == 10
+    assert sum(isinstance(result, Refused) for result in results) == 40
+    assert used() == 10
+
+
+@pytest.mark.django_db
+def test_a_fifth_is_kept_for_what_is_urgent() -> None:
+    assert [take(HOST, ACCOUNT, READ) for _ in range(8)] == [None] * 8
+    refused = take(HOST, ACCOUNT, READ)
+    assert refused == Refused(NOON + timedelta(minutes=1), "weight_1m used up")
+    assert [take(HOST, ACCOUNT, READ, urgent=True) for _ in range(2)] == [None, None]
+    assert take(HOST, ACCOUNT, READ, urgent=True) is not None
+    assert used() == 10
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("already", [0, 5])
+def test_a_cost_that_does_not_fit_takes_nothing(already: int) -> None:
+    if already:
+        take(HOST, ACCOUNT, Cost(already))
+    assert take(HOST, ACCOUNT, Cost(11 - already), urgent=True) is not None
+    assert used() == already
+    assert take(HOST, ACCOUNT, Cost(10 - already), urgent=True) is None
+
+
+@pytest.mark.django_db
+def test_all_windows_are_taken_or_none() -> None:
+    for _ in range(4):
+        assert take(HOST, ACCOUNT, ORDER) is None
+    refused = take(HOST, ACCOUNT, ORDER)
+    assert refused == Refused(NOON + timedelta(seconds=10), "orders_10s used up")
+    assert (used(), used(ACCOUNT, "orders_10s"), used(ACCOUNT, "orders_1d")) == (4, 4, 4)
+    assert take(HOST, ACCOUNT, READ) is None, "a read needs no order"
+
+
+@pytest.mark.django_db
+def test_windows_follow_the_clock(manual: clock.ManualClock) -> None:
+    manual.advance(timedelta(seconds=59.999))
+    for _ in range(8):
+        take(HOST, ACCOUNT, READ)
+    assert take(HOST, ACCOUNT, READ) == Refused(NOON + timedelta(minutes=1), "weight_1m used up")
+    manual.advance(timedelta(milliseconds=1))
+    assert take(HOST, ACCOUNT, READ) is None
+    assert RateWindow.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_weight_is_counted_per_host_and_orders_per_account() -> None:
+    for _ in range(4):
+        take(HOST, ACCOUNT, ORDER)
+    assert take(HOST, ACCOUNT, ORDER) is not None
+    assert take(HOST, "other", ORDER) is None
+    assert used() == 5
+    assert take("other.example", "third", Cost(8)) is None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("urgent", [False, True])
+def test_a_pause_stops_everything_at_its_host_until_its_end(urgent: bool, manual: clock.ManualClock) -> None:
+    pause(HOST, 30_000, reason="HTTP 429")
+    until = NOON + timedelta(seconds=30)
+    assert take(HOST, ACCOUNT, READ, urgent=urgent) == Refused(until, "HTTP 429")
+    assert take("other.example", ACCOUNT, READ, urgent=urgent) is None
+    manual.advance(timedelta(seconds=30))
+    assert take(HOST, ACCOUNT, READ, urgent=urgent) is None
+    assert used() == 1
+
+
+@pytest.mark.django_db
+def test_a_pause_is_never_shortened() -> None:
+    pause(HOST, 60_000, reason="ban", banned=True)
+    pause(HOST, 1_000, reason="short")
+    row = HostPause.objects.get()
+    assert (row.until, row.reason, row.banned) == (NOON + timedelta(seconds=60), "ban", True)
+    pause(HOST, 61_000, reason="longer")
+    assert HostPause.objects.get().until == NOON + timedelta(seconds=61)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_pauses_at_once_the_longest_stands() -> None:
+    run_together([lambda n=n: pause(HOST, n * 1000, reason=str(n)) for n in range(1, 13)])
+    assert HostPause.objects.get().until == NOON + timedelta(seconds=12)
+
+
+@pytest.mark.django_db
+def test_the_exchanges_own_count_raises_ours_and_never_lowers_it() -> None:
+    take(HOST, ACCOUNT, Cost(4))
+    correct_from_exchange(HOST, None)
+    correct_from_exchange(HOST, 3)
+    assert used() == 4
+    correct_from_exchange(HOST, 9)
+    assert used() == 9
+    assert take(HOST, ACCOUNT, READ) is not None
+    correct_from_exchange("fresh.example", 7)
+    assert used("fresh.example") == 7
+
+
+@pytest.mark.django_db
+def test_old_windows_are_dropped_and_the_day_still_counts(manual: clock.ManualClock) -> None:
+    take(HOST, ACCOUNT, ORDER)
+    manual.advance(timedelta(hours=30))
+    assert prune() == 2
+    take(HOST, ACCOUNT, READ)
+    manual.advance(timedelta(hours=48))
+    assert (prune(), RateWindow.objects.count()) == (1, 1)
