@@ -16,10 +16,6 @@ MAX_DIGITS = 38
 DECIMAL_PLACES = 18
 QUANTUM = Decimal(1).scaleb(-DECIMAL_PLACES)
 CONTEXT = Context(prec=60)
-# Sums and products outside an explicit context are exact too: new threads start from DefaultContext, the importing one
-# has its own already.
-DefaultContext.prec = CONTEXT.prec
-getcontext().prec = CONTEXT.prec
 # Plain sums and differences anywhere are exact too; Python's 28 digits would round amounts that the columns hold.
 DefaultContext.prec = getcontext().prec = CONTEXT.prec
 _PLAIN = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
