@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
 
 from exchanges.connections import adapter_for, urgent
 from exchanges.host_clock import exchange_now_ms
@@ -99,7 +99,7 @@ def settle_account(account: Account) -> int:
             account=account, status__in=["filled", "canceled", "expired"], updated_at__lte=now - TRADES_GRACE
         )
         .annotate(looked_at=Max("exchange_orders__last_looked_at"))
-        .exclude(looked_at__gt=now - SETTLE_AGAIN)
+        .filter(Q(looked_at__isnull=True) | Q(looked_at__lte=now - SETTLE_AGAIN))
         .select_related("instrument")
         .order_by(F("looked_at").asc(nulls_first=True), "id")[:SETTLE_BATCH]
     )
