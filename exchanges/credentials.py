@@ -25,7 +25,10 @@ def _keys() -> dict[str, bytes]:
     keys: dict[str, bytes] = {}
     for entry in settings.EXEC_ENCRYPTION_KEYS:
         identity, _, text = entry.partition(":")
-        key = base64.b64decode(text)
+        try:
+            key = base64.b64decode(text, validate=True)
+        except ValueError:
+            key = b""
         if len(key) != 32:
             raise CredentialsUnreadable(f"Encryption key {identity} is not 32 bytes of base64.")
         keys[identity] = key
@@ -49,7 +52,7 @@ def _open(account_name: str, field: str, sealed: bytes | memoryview[int]) -> str
         raise CredentialsUnreadable(f"The key that sealed the credentials of {account_name} is not configured.")
     try:
         return AESGCM(key).decrypt(rest[:12], rest[12:], f"{account_name}/{field}".encode()).decode()
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # ValueError: cut so short that not even the nonce is whole
         raise CredentialsUnreadable(f"The credentials of {account_name} do not open: sealed elsewhere.") from None
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any
 
-from execution_project.common.money import CONTEXT, plain
+from execution_project.common.money import CONTEXT, plain, round_down, round_up
 
 ZERO = Decimal(0)
 
@@ -49,6 +49,21 @@ def _check_quantity(filters: Mapping[str, Mapping[str, Any]], name: str, quantit
     return breaches
 
 
+def round_quantity(filters: Mapping[str, Mapping[str, Any]], quantity: Decimal, *, market: bool) -> Decimal:
+    """The greatest quantity on the lot grid that is not more (docs/binance.md §4)."""
+    names = ("LOT_SIZE", "MARKET_LOT_SIZE") if market else ("LOT_SIZE",)
+    step = max(_decimal(filters, name, "stepSize") for name in names)
+    return round_down(quantity, step) if step > 0 else quantity
+
+
+def round_price(filters: Mapping[str, Mapping[str, Any]], side: str, price: Decimal) -> Decimal:
+    """On the tick grid: a buy's price down, a sale's price up (docs/binance.md §4)."""
+    tick = _decimal(filters, "PRICE_FILTER", "tickSize")
+    if tick <= 0:
+        return price
+    return round_down(price, tick) if side == "BUY" else round_up(price, tick)
+
+
 def check_price(filters: Mapping[str, Mapping[str, Any]], price: Decimal) -> list[FilterBreach]:
     """PRICE_FILTER: min ≤ price ≤ max (0 disables a bound), price mod tick = 0 without offset."""
     low, high, tick = (_decimal(filters, "PRICE_FILTER", field) for field in ("minPrice", "maxPrice", "tickSize"))
@@ -69,6 +84,7 @@ def check_order(
     quantity: Decimal | None,
     quote_quantity: Decimal | None,
     price: Decimal | None,
+    stop_price: Decimal | None = None,
     base_precision: int,
     quote_precision: int,
     reference_price: Decimal | None,
@@ -87,10 +103,12 @@ def check_order(
             breaches += _check_quantity(filters, "MARKET_LOT_SIZE", quantity)
     if quote_quantity is not None and _precision(quote_quantity) > quote_precision:
         breaches.append(FilterBreach("PRECISION", f"quote_quantity has more than {quote_precision} decimals"))
-    if price is not None:
-        if _precision(price) > quote_precision:
+    for at in (price, stop_price):
+        if at is None:
+            continue
+        if _precision(at) > quote_precision:
             breaches.append(FilterBreach("PRECISION", f"price has more than {quote_precision} decimals"))
-        breaches += check_price(filters, price)
+        breaches += check_price(filters, at)
     return breaches + _check_notional(filters, type_, quantity, quote_quantity, price, reference_price)
 
 

@@ -105,7 +105,8 @@ class Supervisor:
 
     def __init__(self, without: Iterable[str] = ()) -> None:
         """``without``: names of parts to leave out (web, ticker, simulator, seed, static, demo, a queue's name)."""
-        self._without = set(without)
+        # Seeds, demo orders and a simulated exchange have no place beside real money.
+        self._without = set(without) | ({"simulator", "seed", "demo"} if settings.EXEC_ENV == "production" else set())
         self._data_dir = Path(settings.EXEC_DATA_DIR).resolve()
         self._run_dir = self._data_dir / "run"
         self._url_file = self._run_dir / "database-url"

@@ -11,7 +11,10 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from uuid import UUID
+
+from django.db.models import Sum
 
 from exchanges.adapters import CancelInstruction, ExchangeAdapter, PlaceInstruction, PreparedRequest
 from execution_project.common import clock, fault_hooks
@@ -22,8 +25,11 @@ from orders.lifecycle import ENDED, CommandStatus, OrderStatus
 from orders.models import Attempt, Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
 from orders.reserving import set_reservation
+from positions.models import Holding
 from risk.gate import Prices
+from risk.inputs import CASH_ASSETS
 from risk.intent import lock_names, scopes_of
+from risk.models import Reservation
 from risk.trading_state import refusal, states_of
 
 RECV_WINDOW_MS = 5000
@@ -138,6 +144,7 @@ def _prepare(adapter: ExchangeAdapter, order: Order, command: Command, stamp_ms:
             quote_quantity=row.quote_quantity,
             price=row.price,
             time_in_force=order.time_in_force,
+            stop_price=order.stop_price,
         ),
         stamp_ms,
         RECV_WINDOW_MS,
@@ -163,9 +170,24 @@ def _submit_refusal(
     halted = refusal(states, order.gate_seq)
     if halted is not None:
         return "TRADING_HALTED", f"Not sent: {halted}."
-    if any(state.state == "REDUCE_ONLY" for state in states) and order.side != "SELL":
-        return "TRADING_REDUCE_ONLY", "Not sent: only orders that reduce exposure pass."
+    reducing_only = any(state.state == "REDUCE_ONLY" for state in states)
+    if (reducing_only or order.reduce_only) and not _still_reduces(order):
+        code = "TRADING_REDUCE_ONLY" if reducing_only else "REDUCE_ONLY_WOULD_INCREASE"
+        return code, "Not sent: the order would no longer only reduce exposure."
     return _price_refusal(order, exchange_order, prices)
+
+
+def _still_reduces(order: Order) -> bool:
+    """Whether the order is a sale for a cash asset of no more than the books hold beside other live orders."""
+    if order.side != "SELL" or order.instrument.quote_asset not in CASH_ASSETS:
+        return False
+    asset = order.instrument.base_asset
+    held = Holding.objects.filter(account=order.account, asset=asset).aggregate(total=Sum("quantity"))["total"]
+    reserved = Reservation.objects.filter(account_name=order.account.name, asset=asset, amount__gt=0)
+    own = reserved.filter(order_id=order.id).aggregate(total=Sum("amount"))["total"]
+    others = reserved.exclude(order_id=order.id).aggregate(total=Sum("amount"))["total"]
+    zero = Decimal(0)
+    return bool((own or zero) <= (held or zero) - (others or zero))
 
 
 def _price_refusal(order: Order, exchange_order: ExchangeOrder, prices: Prices | None) -> tuple[str, str] | None:

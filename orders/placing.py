@@ -7,7 +7,7 @@ evaluate; one writing statement; commit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -16,6 +16,7 @@ from django.db import OperationalError
 from psycopg.errors import LockNotAvailable
 
 from exchanges.capabilities import CAPABILITIES
+from exchanges.filters import round_price, round_quantity
 from exchanges.models import Account, Instrument
 from execution_project.common import clock, ids
 from execution_project.common.actors import Actor
@@ -34,12 +35,16 @@ from risk.gate import Verdict, decide, read_inputs, read_prices_of, reservation_
 from risk.intent import Intent, lock_names, scopes_of
 from risk.models import Decision, Exposure
 
-DEFAULT_VALID_FOR = {"MARKET": timedelta(seconds=10), "LIMIT": timedelta(seconds=60)}
+DEFAULT_VALID_FOR = {"MARKET": timedelta(seconds=10)}
+LIMIT_VALID_FOR = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """What a client asks for. Quantities in base, ``quote_quantity`` in quote asset, ``valid_for`` in seconds."""
+    """What a client asks for. Quantities in base, ``quote_quantity`` in quote asset, ``valid_for`` in seconds.
+
+    ``round``: bring quantity and prices onto the exchange's grid instead of refusing what is off it.
+    """
 
     account: str
     symbol: str
@@ -53,6 +58,7 @@ class OrderRequest:
     strategy: str | None = None
     reduce_only: bool = False
     valid_for: int | None = None
+    round: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +147,9 @@ def _intent(request: OrderRequest, account: Account) -> tuple[Intent, Instrument
     capabilities = CAPABILITIES.get(account.exchange)
     times = None if capabilities is None else capabilities.order_types.get(request.type)
     if capabilities is None or times is None:
-        raise _refuse("NOT_SUPPORTED", f"{request.type} orders are not supported on {account.exchange}.", "/type")
+        why = "" if capabilities is None else capabilities.refusals.get(request.type, "")
+        detail = f"{request.type} orders are not supported on {account.exchange}. {why}".strip()
+        raise _refuse("NOT_SUPPORTED", detail, "/type")
     if request.time_in_force not in times:
         raise _refuse(
             "NOT_SUPPORTED",
@@ -152,6 +160,16 @@ def _intent(request: OrderRequest, account: Account) -> tuple[Intent, Instrument
         request.side not in capabilities.quote_quantity_sides or not instrument.quote_quantity_allowed
     ):
         raise _refuse("NOT_SUPPORTED", f"{request.symbol} takes no quote_quantity on this side.", "/quote_quantity")
+    if (
+        request.type == "MARKET"
+        and request.quote_quantity is None
+        and request.side in capabilities.quote_quantity_only_sides
+    ):
+        raise _refuse(
+            "NOT_SUPPORTED", f"A MARKET {request.side} on {account.exchange} is sized by quote_quantity.", "/quantity"
+        )
+    if request.round:
+        request = _rounded(request, instrument)
     intent = Intent(
         order_id=ids.uuid7(),
         account_id=account.pk,
@@ -173,6 +191,7 @@ def _intent(request: OrderRequest, account: Account) -> tuple[Intent, Instrument
         quantity=request.quantity,
         quote_quantity=request.quote_quantity,
         price=request.price,
+        stop_price=request.stop_price,
         reduce_only=request.reduce_only,
         fee_in_quote_rate=account.taker_fee_rate if capabilities.buy_fee_in_quote else Decimal(0),
         scopes=scopes_of(
@@ -188,8 +207,10 @@ def _intent(request: OrderRequest, account: Account) -> tuple[Intent, Instrument
 def _check_shape(request: OrderRequest) -> None:
     if (request.quantity is None) == (request.quote_quantity is None):
         raise _refuse("ONE_QUANTITY", "Give either quantity or quote_quantity, not both and not neither.", "/quantity")
-    if request.stop_price is not None:
+    if request.stop_price is not None and request.type != "STOP_LOSS_LIMIT":
         raise _refuse("UNEXPECTED_FIELD", f"{request.type} orders take no stop_price.", "/stop_price")
+    if request.stop_price is None and request.type == "STOP_LOSS_LIMIT":
+        raise _refuse("MISSING_FIELD", "A STOP_LOSS_LIMIT order needs a stop_price.", "/stop_price")
     if request.type == "MARKET":
         if request.price is not None:
             raise _refuse("UNEXPECTED_FIELD", "A MARKET order has no price.", "/price")
@@ -200,8 +221,28 @@ def _check_shape(request: OrderRequest) -> None:
         raise _refuse("UNEXPECTED_FIELD", "Only MARKET orders take quote_quantity.", "/quote_quantity")
     if request.price is None:
         raise _refuse("MISSING_FIELD", f"A {request.type} order needs a price.", "/price")
-    if request.type == "LIMIT" and request.time_in_force is None:
-        raise _refuse("MISSING_FIELD", "A LIMIT order needs time_in_force: GTC, IOC or FOK.", "/time_in_force")
+    if request.type == "LIMIT_MAKER" and request.time_in_force is not None:
+        raise _refuse("UNEXPECTED_FIELD", "A LIMIT_MAKER order has no time_in_force.", "/time_in_force")
+    if request.type != "LIMIT_MAKER" and request.time_in_force is None:
+        raise _refuse(
+            "MISSING_FIELD", f"A {request.type} order needs time_in_force: GTC, IOC or FOK.", "/time_in_force"
+        )
+
+
+def _rounded(request: OrderRequest, instrument: Instrument) -> OrderRequest:
+    """Onto the grid, never to the client's disadvantage: less quantity, a buy's price down, a sale's price up."""
+    quantity = request.quantity
+    if quantity is not None:
+        quantity = round_quantity(instrument.filters, quantity, market=request.type == "MARKET")
+        if quantity == 0:
+            raise _refuse("ROUNDED_TO_ZERO", "Rounded down to the exchange's step nothing is left.", "/quantity")
+    prices: dict[str, Decimal | None] = {"price": request.price, "stop_price": request.stop_price}
+    for name, given in prices.items():
+        if given is not None:
+            prices[name] = round_price(instrument.filters, request.side, given)
+            if prices[name] == 0:
+                raise _refuse("ROUNDED_TO_ZERO", "Rounded down to the exchange's tick nothing is left.", f"/{name}")
+    return replace(request, quantity=quantity, price=prices["price"], stop_price=prices["stop_price"])
 
 
 def _write(
@@ -219,7 +260,9 @@ def _write(
     queue row."""
     now = verdict.inputs.now
     valid_for = (
-        timedelta(seconds=request.valid_for) if request.valid_for is not None else DEFAULT_VALID_FOR[request.type]
+        timedelta(seconds=request.valid_for)
+        if request.valid_for is not None
+        else DEFAULT_VALID_FOR.get(request.type, LIMIT_VALID_FOR)
     )
     first_breach = verdict.breaches[0] if verdict.breaches else None
     status = OrderStatus.PENDING if verdict.accepted else OrderStatus.DENIED
@@ -230,9 +273,10 @@ def _write(
         strategy=strategy,
         side=request.side,
         type=request.type,
-        quantity=request.quantity,
-        quote_quantity=request.quote_quantity,
-        price=request.price,
+        quantity=intent.quantity,
+        quote_quantity=intent.quote_quantity,
+        price=intent.price,
+        stop_price=intent.stop_price,
         time_in_force=request.time_in_force,
         reduce_only=request.reduce_only,
         valid_until=now + valid_for,

@@ -9,10 +9,13 @@ What an outcome means for an order is one table, ``AFTER_SUBMIT``; nothing that 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, connection
 
 from exchanges import rate_budget
 from exchanges.adapters import ExchangeAdapter
@@ -38,6 +41,8 @@ from risk.trading_state import halt
 
 log = logging.getLogger(__name__)
 
+RECORD_WITHIN_S = 10
+RECORD_PAUSE_S = 0.25
 RETRY_NOT_SENT = timedelta(milliseconds=500)
 RETRY_NOT_EXECUTED = timedelta(seconds=1)
 CANCEL_BACKOFF = tuple(timedelta(milliseconds=ms) for ms in (250, 500, 1000, 2000, 5000))
@@ -77,7 +82,7 @@ def send_command(command_id: UUID) -> Outcome | None:
     outcome = adapter.send(claimed.prepared, claimed.send_by)
     fault_hooks.reach("after_send")
     extra = _look_after_refused_cancel(account, adapter, claimed, outcome) if is_cancel else ()
-    record_outcome(claimed.attempt.id, outcome, extra)
+    _record_insistently(claimed.attempt.id, outcome, extra)
     _note_outcome(account, adapter, outcome)
     return outcome
 
@@ -132,6 +137,22 @@ def look_up(adapter: ExchangeAdapter, account: Account, symbol: str, row: Exchan
         return (report,)
     trades = adapter.order_trades(symbol, report.exchange_order_id, now_ms=exchange_now_ms(account))
     return (report, *trades)
+
+
+def _record_insistently(attempt_id: UUID, outcome: Outcome, extra: tuple[Report, ...]) -> None:
+    """Record an answer though the database may be away for a moment: only this process has it."""
+    deadline = clock.monotonic() + RECORD_WITHIN_S
+    while True:
+        try:
+            record_outcome(attempt_id, outcome, extra)
+        except (OperationalError, InterfaceError) as error:
+            if clock.monotonic() > deadline:
+                raise
+            log.warning("the answer to attempt %s is not recorded yet: %s", attempt_id, error)
+            connection.close()
+            time.sleep(RECORD_PAUSE_S)
+        else:
+            return
 
 
 def record_outcome(attempt_id: UUID, outcome: Outcome, extra: tuple[Report, ...] = ()) -> None:

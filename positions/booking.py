@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -13,6 +14,8 @@ from django.db.models import Q
 from exchanges.models import Account, Instrument
 from exchanges.reports import Fee, TradeReport
 from execution_project.common import clock
+from execution_project.common.actors import engine
+from execution_project.common.events import record
 from execution_project.common.locking import Locks, Rank
 from execution_project.common.models import Strategy
 from execution_project.common.money import plain
@@ -37,13 +40,19 @@ def fees_of(fill: Fill) -> tuple[Fee, ...]:
     return tuple(Fee(fee["asset"], Decimal(fee["amount"]), fee["kind"]) for fee in fill.fees)
 
 
+def _moment(trade: TradeReport | Fill) -> tuple[datetime, int, str, str]:
+    """Where a trade stands among the others: by time, then by number, then by order for a trade with oneself."""
+    return trade.traded_at, len(trade.trade_id), trade.trade_id, trade.exchange_order_id
+
+
 def book_trades(locks: Locks, account: Account, bookings: Sequence[Booking]) -> list[Fill]:
     """Book what is not in the books yet and return the new fills; a trade already booked changes nothing.
 
-    The caller holds the locks of the orders concerned. Fills are folded in (time, trade id) order within the batch.
+    The caller holds the locks of the orders concerned. Positions are the fold of all their fills by time and trade id:
+    a fill from before the last one has its position folded anew.
     """
     now = clock.now()
-    ordered = sorted(bookings, key=lambda b: (b.trade.traded_at, len(b.trade.trade_id), b.trade.trade_id))
+    ordered = sorted(bookings, key=lambda booking: _moment(booking.trade))
     instruments = {booking.instrument.pk: booking.instrument for booking in ordered}
     fills = [
         Fill(
@@ -128,24 +137,23 @@ def _fold_positions(locks: Locks, account: Account, fills: Sequence[Fill], pairs
     for instrument, strategy in keys:
         wanted |= Q(instrument_id=instrument, strategy_id=strategy)
     rows = locks.rows(Rank.POSITIONS, Position.objects.filter(wanted, account=account))
-    by_key = {(row.instrument_id, row.strategy_id): row for row in rows}
-    for fill in fills:
-        row = by_key[fill.instrument_id, fill.strategy_id]
-        quote_asset = pairs[fill.instrument_id].quote_asset
-        state = apply_fill(
-            PositionState(
-                row.net_quantity,
-                row.cost,
-                row.realised_pnl,
-                row.fees_in_quote,
-                row.bought_quantity,
-                row.sold_quantity,
-            ),
-            side=fill.side,
-            quantity=fill.quantity,
-            quote_quantity=fill.quote_quantity,
-            fee_in_quote=sum((f.amount for f in fees_of(fill) if f.asset == quote_asset), Decimal(0)),
+    for row in rows:
+        news = [
+            fill for fill in fills if (fill.instrument_id, fill.strategy_id) == (row.instrument_id, row.strategy_id)
+        ]
+        before = PositionState(
+            row.net_quantity, row.cost, row.realised_pnl, row.fees_in_quote, row.bought_quantity, row.sold_quantity
         )
+        last = None if row.last_trade_at is None else (row.last_trade_at, len(row.last_trade_id), row.last_trade_id)
+        late = last is not None and _moment(news[0])[:3] <= last
+        if late:
+            folded = sorted(
+                Fill.objects.filter(account=account, instrument=row.instrument_id, strategy=row.strategy_id),
+                key=_moment,
+            )
+        else:
+            folded = news
+        state = _fold(PositionState() if late else before, folded, pairs[row.instrument_id].quote_asset)
         row.net_quantity = state.net_quantity
         row.cost = state.cost
         row.average_price = state.average_price
@@ -153,11 +161,21 @@ def _fold_positions(locks: Locks, account: Account, fills: Sequence[Fill], pairs
         row.fees_in_quote = state.fees_in_quote
         row.bought_quantity = state.bought_quantity
         row.sold_quantity = state.sold_quantity
-        row.fill_count += 1
-        if row.last_trade_at is None or fill.traded_at >= row.last_trade_at:
-            row.last_trade_at = fill.traded_at
-            row.last_trade_id = fill.trade_id
+        row.fill_count += len(news)
+        row.last_trade_at, row.last_trade_id = folded[-1].traded_at, folded[-1].trade_id
         row.updated_at = now
+        if late:
+            record(
+                "position.restated",
+                "position",
+                row.pk,
+                engine("booking", "a trade from before the last one"),
+                evidence={
+                    "trades": [fill.trade_id for fill in news],
+                    "realised_pnl": plain(state.realised_pnl),
+                    "realised_pnl_before": plain(before.realised_pnl),
+                },
+            )
     Position.objects.bulk_update(
         rows,
         [
@@ -174,6 +192,18 @@ def _fold_positions(locks: Locks, account: Account, fills: Sequence[Fill], pairs
             "updated_at",
         ],
     )
+
+
+def _fold(state: PositionState, fills: Sequence[Fill], quote_asset: str) -> PositionState:
+    for fill in fills:
+        state = apply_fill(
+            state,
+            side=fill.side,
+            quantity=fill.quantity,
+            quote_quantity=fill.quote_quantity,
+            fee_in_quote=sum((f.amount for f in fees_of(fill) if f.asset == quote_asset), Decimal(0)),
+        )
+    return state
 
 
 def book_opening(locks: Locks, account: Account, amounts: dict[str, Decimal]) -> None:

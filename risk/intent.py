@@ -32,6 +32,7 @@ class Intent:
     quantity: Decimal | None
     quote_quantity: Decimal | None
     price: Decimal | None
+    stop_price: Decimal | None
     reduce_only: bool
     fee_in_quote_rate: Decimal
     scopes: tuple[tuple[str, str], ...] = field(default=())

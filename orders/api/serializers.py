@@ -80,6 +80,7 @@ class PlaceOrderSerializer(StrictSerializer):
     strategy = StrictString(max_length=64, required=False)
     reduce_only = StrictBoolean(required=False)
     valid_for = StrictSeconds(required=False)
+    round = StrictBoolean(required=False)
     validate_only = StrictBoolean(required=False)
 
     def request(self) -> OrderRequest:
@@ -114,6 +115,7 @@ def order_document(order: Order, exchange_orders: list[ExchangeOrder] | None = N
         "quantity": plain_or_none(order.quantity),
         "quote_quantity": plain_or_none(order.quote_quantity),
         "price": plain_or_none(order.price),
+        "stop_price": plain_or_none(order.stop_price),
         "time_in_force": order.time_in_force,
         "reduce_only": order.reduce_only,
         "status": str(order.status),

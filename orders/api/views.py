@@ -17,7 +17,7 @@ from execution_project.common.problems import Problem
 from orders.api.serializers import PlaceOrderSerializer, decision_document, order_document
 from orders.api.waiting import parse_wait, wait_until_decided
 from orders.canceling import cancel_scope, request_cancel
-from orders.lifecycle import UNDECIDED
+from orders.lifecycle import ENDED, UNDECIDED
 from orders.models import Order
 from orders.placing import account_for, order_of, place, rehearse
 from risk.api.scopes import ScopeRequest
@@ -95,7 +95,7 @@ class OrderView(APIView):
         """202: the cancel is asked for; the order ends when the exchange says so. 200 when it has ended already."""
         order = order_of(order_id, principal_of(request).key.accounts)
         order = request_cancel(order.id, by=actor_of(request, "DELETE /api/exec/order"))
-        return _order_answer(order, 200 if order.ended_as or order.reason else 202)
+        return _order_answer(order, 200 if order.status in ENDED else 202)
 
 
 class StopView(APIView):

@@ -27,6 +27,7 @@ def evaluate(inputs: GateInputs) -> ControlResult:
         quantity=intent.quantity,
         quote_quantity=intent.quote_quantity,
         price=intent.price,
+        stop_price=intent.stop_price,
         base_precision=intent.base_precision,
         quote_precision=intent.quote_precision,
         reference_price=inputs.price.mid if inputs.price.usable(inputs.now) else None,

@@ -257,3 +257,8 @@ def test_a_defect_of_ours_tells_the_client_nothing_but_its_request_id(monkeypatc
     monkeypatch.setattr(views, "order_of", fail)
     document = refused(500, "INTERNAL_ERROR", call("GET", f"/api/exec/order/{uuid7()}", key=api_key()))
     assert "secret" not in json.dumps(document)
+
+
+def test_a_body_beyond_64_kib_is_413_and_not_parsed() -> None:
+    answer = call("POST", "/api/exec/order", key=api_key(), body={"account": "x" * 70_000})
+    refused(413, "BODY_TOO_LARGE", answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -179,3 +180,62 @@ def test_client_order_ids_are_ours_and_unique(engine: Engine) -> None:
     ids = list(ExchangeOrder.objects.values_list("client_order_id", flat=True))
     assert len(set(ids)) == 3
     assert all(len(text) == 36 for text in ids)
+
+
+def test_limit_maker_rests_and_is_rejected_when_it_would_take(engine: Engine) -> None:
+    body = {"type": "LIMIT_MAKER", "side": "BUY", "quantity": "0.01"}
+    _, resting = engine.place(**body, price="59000.00")
+    _, taking = engine.place(**body, price="60010.00")
+    drain()
+    assert engine.order(resting["id"])["status"] == "open"
+    document = engine.order(taking["id"])
+    assert (document["status"], document["reason"]) == ("rejected", "WOULD_MATCH")
+
+
+def test_stop_loss_limit_waits_for_its_trigger_and_fills(engine: Engine) -> None:
+    status, order = engine.place(
+        type="STOP_LOSS_LIMIT",
+        side="SELL",
+        quantity="0.01",
+        price="58900.00",
+        stop_price="59000.00",
+        time_in_force="GTC",
+    )
+    assert status == 202, order
+    drain()
+    assert engine.order(order["id"])["status"] == "open"
+    engine.simulator.book("BTCUSDT", "58950.00", "58960.00")
+    follow_account(engine.account)
+    document = engine.order(order["id"])
+    assert (document["status"], document["average_price"]) == ("filled", "58950")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "pointer"),
+    [
+        ({"type": "LIMIT_MAKER", "price": "59000", "time_in_force": "GTC"}, "UNEXPECTED_FIELD", "/time_in_force"),
+        ({"type": "STOP_LOSS_LIMIT", "price": "59000", "time_in_force": "GTC"}, "MISSING_FIELD", "/stop_price"),
+        ({"type": "LIMIT", "price": "59000"}, "MISSING_FIELD", "/time_in_force"),
+        ({"type": "LIMIT", "time_in_force": "GTC"}, "MISSING_FIELD", "/price"),
+        ({"type": "MARKET", "price": "59000"}, "UNEXPECTED_FIELD", "/price"),
+        ({"type": "MARKET", "stop_price": "59000"}, "UNEXPECTED_FIELD", "/stop_price"),
+        ({"symbol": "DOGEUSDT"}, "UNKNOWN_SYMBOL", "/symbol"),
+        ({"strategy": "nobody"}, "UNKNOWN_STRATEGY", "/strategy"),
+        ({"quote_quantity": "10"}, "ONE_QUANTITY", "/quantity"),
+        ({"quantity": "0.000001", "round": True}, "ROUNDED_TO_ZERO", "/quantity"),
+    ],
+)
+def test_a_request_that_can_never_be_an_order_is_refused_with_its_field(
+    engine: Engine, body: dict[str, Any], code: str, pointer: str
+) -> None:
+    status, problem = engine.place(**{"quantity": "0.01", **body})
+    assert (status, problem["code"], problem["errors"][0]["pointer"]) == (400, code, pointer)
+    assert Order.objects.count() == 0
+
+
+def test_rounding_happens_only_when_asked_and_never_against_the_client(engine: Engine) -> None:
+    body = {"side": "SELL", "type": "LIMIT", "time_in_force": "GTC", "quantity": "0.0123456", "price": "61000.001"}
+    status, problem = engine.place(**body)
+    assert (status, problem["code"]) == (422, "FILTER_LOT_SIZE")
+    status, order = engine.place(**body, round=True)
+    assert (status, order["quantity"], order["price"]) == (202, "0.01234", "61000.01")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -13,7 +14,11 @@ from tests.integration.test_worker_processes import start_web
 from tests.processes import Processes
 from tests.server import ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(shutil.which("curl") is None, reason="the tour is made of curl commands"),
+]
 
 MARK = "@@@"
 PROMISE = re.compile(r"   # → (\d{3})(.*)$")

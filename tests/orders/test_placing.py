@@ -144,7 +144,11 @@ def test_a_reducing_sale_keeps_a_way_out_without_limit_and_with_an_old_balance()
     [
         ({"symbol": "NOPE"}, "UNKNOWN_SYMBOL", "/symbol"),
         ({"strategy": "nobody"}, "UNKNOWN_STRATEGY", "/strategy"),
-        ({"type": "LIMIT_MAKER", "time_in_force": None}, "NOT_SUPPORTED", "/type"),
+        ({"type": "TRAILING"}, "NOT_SUPPORTED", "/type"),
+        ({"type": "LIMIT_MAKER"}, "UNEXPECTED_FIELD", "/time_in_force"),
+        ({"type": "STOP_LOSS_LIMIT"}, "MISSING_FIELD", "/stop_price"),
+        ({"round": True, "quantity": D("0.000009")}, "ROUNDED_TO_ZERO", "/quantity"),
+        ({"round": True, "price": D("0.009")}, "ROUNDED_TO_ZERO", "/price"),
         ({"time_in_force": None}, "MISSING_FIELD", "/time_in_force"),
         ({"price": None}, "MISSING_FIELD", "/price"),
         ({"quote_quantity": D(5)}, "ONE_QUANTITY", "/quantity"),

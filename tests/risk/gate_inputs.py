@@ -39,6 +39,7 @@ def intent(**changes: Any) -> Intent:
             quantity=D("1"),
             quote_quantity=None,
             price=D("60000"),
+            stop_price=None,
             reduce_only=False,
             fee_in_quote_rate=D(0),
             scopes=scopes_of(exchange="binance", account="main", strategy=None, symbol="BTCUSDT"),

@@ -58,7 +58,7 @@ def as_problem(error: Exception) -> Problem | None:
         return Problem(
             503,
             "DATABASE_UNAVAILABLE",
-            "The database does not answer. Nothing was accepted; send the same request with the same key again.",
+            "The database does not answer. Send the same request with the same key again: it is done at most once.",
             headers={"Retry-After": "1"},
         )
     return None

@@ -9,6 +9,10 @@ from typing import IO, Any
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
+from execution_project.common.problems import Problem
+
+MAX_BODY = 64 * 1024
+
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     body = dict(pairs)
@@ -29,9 +33,12 @@ class StrictJSONParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """The body; raises ``ParseError`` with a sentence."""
+        """The body; raises ``ParseError`` with a sentence, ``Problem`` 413 beyond 64 KiB."""
+        whole = stream.read(MAX_BODY + 1)
+        if len(whole) > MAX_BODY:
+            raise Problem(413, "BODY_TOO_LARGE", f"A body has at most {MAX_BODY} bytes.")
         try:
-            body = json.loads(stream.read().decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
+            body = json.loads(whole.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
         except (ValueError, RecursionError) as error:
             raise ParseError(f"The body is not JSON: {error}") from error
         if not isinstance(body, dict):
