@@ -44,6 +44,7 @@ class PlaceInstruction:
     quote_quantity: Decimal | None = None
     price: Decimal | None = None
     time_in_force: str | None = None
+    stop_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,24 @@ class CancelInstruction:
     symbol: str
     client_order_id: str
     exchange_order_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AmendInstruction:
+    """Lower an open order's total quantity (base) to ``new_quantity``; it keeps its place and its client order id."""
+
+    symbol: str
+    client_order_id: str
+    exchange_order_id: str | None
+    new_quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceInstruction:
+    """Cancel one order and, only if that worked and nothing of it was filled, place another one of the same symbol."""
+
+    cancel: CancelInstruction
+    place: PlaceInstruction
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,61 @@ class Outcome:
     banned: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ReplaceOutcome:
+    """What one call that cancels an order and places another came to; each half is recorded for itself.
+
+    Both carry the evidence of the same call. NOT_EXECUTED with reason ``not_attempted`` is the exchange's word that it
+    did not even try this half.
+    """
+
+    cancel: Outcome
+    place: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class DepthReport:
+    """The order book of one symbol, best price first: (price in quote, quantity in base)."""
+
+    symbol: str
+    bids: tuple[tuple[Decimal, Decimal], ...]
+    asks: tuple[tuple[Decimal, Decimal], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeeRates:
+    """Fractions of the received amount (0.001 is 10 basis points)."""
+
+    maker: Decimal
+    taker: Decimal
+    buyer: Decimal
+    seller: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class CommissionReport:
+    """Fee rates of one symbol. For an upper bound before trading; what was paid stands in each trade.
+
+    ``discount`` is the exchange's own number, None when no discount is in force for the account and the symbol.
+    """
+
+    symbol: str
+    standard: FeeRates
+    special: FeeRates
+    tax: FeeRates
+    discount_asset: str | None
+    discount: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCountReport:
+    """How many unfilled orders of the account count against one window right now."""
+
+    window_ms: int
+    limit: int
+    count: int
+
+
 class ReadFailed(Exception):
     """A read did not give an answer that can be believed; a failed query is never an empty answer."""
 
