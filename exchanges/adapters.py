@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from exchanges.reports import (
     BalanceReport,
@@ -16,6 +16,7 @@ from exchanges.reports import (
     OrderReport,
     Outcome,
     QuoteReport,
+    ReplaceOutcome,
     ServerTime,
     TradeReport,
 )
@@ -86,12 +87,26 @@ class PreparedRequest:
     recv_window_ms: int
 
 
+class CallWindow(NamedTuple):
+    """At most ``limit`` calls within ``seconds`` from the first one on; each account counts for itself, or the address.
+
+    The exchange opens such a window with the first call in it, not by the clock.
+    """
+
+    kind: str
+    seconds: int
+    limit: int
+    per_account: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a call takes from the rate budget: request weight of the host, order count of the account."""
+    """What a call takes from the rate budget: request weight of the host, order count of the account, or one call of
+    each of its ``windows``."""
 
     weight: int
     orders: int = 0
+    windows: tuple[CallWindow, ...] = ()
 
 
 class ExchangeAdapter(Protocol):
@@ -110,9 +125,18 @@ class ExchangeAdapter(Protocol):
         ...
 
     def query_order(
-        self, symbol: str, *, client_order_id: str, exchange_order_id: str | None, now_ms: int
+        self,
+        symbol: str,
+        *,
+        client_order_id: str,
+        exchange_order_id: str | None,
+        now_ms: int,
+        since_ms: int | None = None,
     ) -> OrderReport | None:
-        """The order as the exchange knows it, or None when it answers that there is none (evidence, not proof)."""
+        """The order as the exchange knows it, or None when it answers that there is none (evidence, not proof).
+
+        ``since_ms``: when it can have been sent at the earliest (exchange time), for exchanges that must be searched.
+        """
         ...
 
     def open_orders(self, symbol: str | None, *, now_ms: int) -> tuple[OrderReport, ...]:
@@ -149,4 +173,20 @@ class ExchangeAdapter(Protocol):
 
     def close(self) -> None:
         """Drop the sockets."""
+        ...
+
+
+class ReplacingAdapter(ExchangeAdapter, Protocol):
+    """An adapter of an exchange that lowers an order in place, and cancels and places in one call."""
+
+    def prepare_amend(self, instruction: AmendInstruction, stamp_ms: int, recv_window_ms: int) -> PreparedRequest:
+        """Build the amend request; ``send`` sends it."""
+        ...
+
+    def prepare_replace(self, instruction: ReplaceInstruction, stamp_ms: int, recv_window_ms: int) -> PreparedRequest:
+        """Build the request that cancels and places; ``send_replace`` sends it."""
+        ...
+
+    def send_replace(self, prepared: PreparedRequest, send_by: float) -> ReplaceOutcome:
+        """Like ``send``, with the outcome of each half."""
         ...

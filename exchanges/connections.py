@@ -19,9 +19,12 @@ from exchanges import rate_budget
 from exchanges.adapters import Cost, ExchangeAdapter
 from exchanges.binance.adapter import BinanceAdapter
 from exchanges.binance.limits import COSTS, usage_headers
+from exchanges.btcturk import limits as btcturk_limits
+from exchanges.btcturk.adapter import BtcturkAdapter
 from exchanges.credentials import credentials_of
 from exchanges.models import LIVE_HOSTS, PLAIN_URL, SANDBOX_LIVE_LOOKALIKES, SECURE_URL, Account, Exchange, Mode
 from exchanges.reports import Evidence, Outcome, OutcomeKind, ReadFailed
+from exchanges.stamps import key_identity, next_stamp_ms
 
 _local = threading.local()
 
@@ -58,6 +61,8 @@ def refuse_in_transaction() -> None:
 
 def cost_of(account: Account, call: str) -> Cost:
     """What one call takes from the budget of the account's exchange."""
+    if account.exchange == Exchange.BTCTURK:
+        return Cost(weight=0, windows=btcturk_limits.COSTS[call])
     return COSTS[call]
 
 
@@ -84,14 +89,16 @@ def _take_budget(account: Account, call: str) -> None:
 
 def _note_limits(account: Account, evidence: Evidence) -> None:
     host = host_of(account)
-    rate_budget.correct_from_exchange(host, usage_headers(evidence).used_weight_1m)
+    if account.exchange == Exchange.BINANCE:
+        rate_budget.correct_from_exchange(host, usage_headers(evidence).used_weight_1m)
     if evidence.http_status in {418, 429}:
-        seconds = evidence.headers.get("retry-after", "")
         # Without the header, docs/binance.md §6: a whole weight window, or the shortest ban.
-        wait = int(seconds) if seconds.isdigit() else (120 if evidence.http_status == 418 else 60)
+        wait = btcturk_limits.wait_ms(evidence.headers)
+        if wait is None:
+            wait = 120_000 if evidence.http_status == 418 else 60_000
         rate_budget.pause(
             host,
-            wait * 1000,
+            wait,
             reason=f"HTTP {evidence.http_status} from {host}",
             banned=evidence.http_status == 418,
         )
@@ -106,13 +113,37 @@ def adapter_for(account: Account) -> ExchangeAdapter:
     key = (account.pk, account.rest_url, bytes(account.api_key_sealed))
     adapter: ExchangeAdapter | None = _local.adapters.get(key)
     if adapter is None:
-        if account.exchange != Exchange.BINANCE:
-            raise WrongHost(f"No adapter speaks to {account.exchange} yet.")
-        adapter = BinanceAdapter(
-            credentials_of(account),
-            account.rest_url,
-            before_call=lambda call: _take_budget(account, call),
-            after_call=lambda call, evidence: _note_limits(account, evidence),
-        )
+        adapter = _make_adapter(account)
         _local.adapters[key] = adapter
     return adapter
+
+
+def _make_adapter(account: Account) -> ExchangeAdapter:
+    credentials = credentials_of(account)
+
+    def before_call(call: str) -> None:
+        _take_budget(account, call)
+
+    def after_call(call: str, evidence: Evidence) -> None:
+        _note_limits(account, evidence)
+
+    if account.exchange == Exchange.BTCTURK:
+        identity = key_identity(credentials.key)
+        return BtcturkAdapter(
+            credentials,
+            account.rest_url,
+            before_call=before_call,
+            after_call=after_call,
+            stamp=lambda now_ms: next_stamp_ms(identity, now_ms),
+        )
+    return BinanceAdapter(credentials, account.rest_url, before_call=before_call, after_call=after_call)
+
+
+def write_stamp_ms(account: Account, now_ms: int) -> int:
+    """The stamp of a write at exchange time ``now_ms``; strictly increasing per key where the exchange demands it.
+
+    Taken before the claim's transaction: the sequence's row would stay locked until its end. Raises ``StampAhead``.
+    """
+    if account.exchange != Exchange.BTCTURK:
+        return now_ms
+    return next_stamp_ms(key_identity(credentials_of(account).key), now_ms)

@@ -60,7 +60,7 @@ def seal_into(account: Account, key: str, secret: str) -> None:
     """Put a key and its secret on an unsaved account row."""
     account.api_key_sealed = seal(account.name, "key", key)
     account.api_secret_sealed = seal(account.name, "secret", secret)
-    account.api_key_tail = key[-4:]
+    account.api_key_tail = key[-4:] if len(key) >= 16 else ""
 
 
 def credentials_of(account: Account) -> Credentials:

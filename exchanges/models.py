@@ -147,7 +147,7 @@ class RateWindow(models.Model):
     """Units used in one clock-aligned window of one limit (request weight of a host, orders of an account)."""
 
     subject = models.CharField(max_length=200)
-    kind = models.CharField(max_length=24)
+    kind = models.CharField(max_length=48)
     window_start = models.DateTimeField()
     used = models.PositiveIntegerField()
 

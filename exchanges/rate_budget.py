@@ -54,6 +54,16 @@ def take(host: str, account: str, cost: Cost, *, urgent: bool = False) -> Refuse
     if pause is not None:
         return Refused(pause.until, pause.reason)
     wanted = [(host, WEIGHT, cost.weight)] + [(account, window, cost.orders) for window in ORDER_WINDOWS]
+    # Windows that an exchange opens with the first call are counted by the clock here: half the limit in each keeps any
+    # stretch of that length within the whole.
+    wanted += [
+        (
+            account if window.per_account else host,
+            Window(window.kind, timedelta(seconds=window.seconds), window.limit // 2),
+            1,
+        )
+        for window in cost.windows
+    ]
     try:
         with transaction.atomic():
             for subject, window, units in wanted:

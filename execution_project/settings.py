@@ -278,6 +278,7 @@ REST_FRAMEWORK: dict[str, Any] = {
 
 EXEC_QUEUES: dict[str, dict[str, int]] = {
     "submit-binance": {"workers": _whole("EXEC_SUBMIT_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
+    "submit-btcturk": {"workers": _whole("EXEC_SUBMIT_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
     "cancel": {"workers": _whole("EXEC_CANCEL_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
     "housekeeping": {"workers": _whole("EXEC_HOUSEKEEPING_WORKERS", 1, 1, 64), "timeout": 60, "retry": 195},
 }

@@ -12,17 +12,36 @@ import socket
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from typing import cast
 from uuid import UUID
 
 from django.db.models import Sum
 
-from exchanges.adapters import CancelInstruction, ExchangeAdapter, PlaceInstruction, PreparedRequest
+from exchanges.adapters import (
+    AmendInstruction,
+    CancelInstruction,
+    ExchangeAdapter,
+    PlaceInstruction,
+    PreparedRequest,
+    ReplaceInstruction,
+    ReplacingAdapter,
+)
 from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor, engine
 from execution_project.common.locking import Locks, ordered
+from orders import replacement
 from orders.ingest import finish_commands, lock_orders
-from orders.lifecycle import ENDED, CommandStatus, OrderStatus
-from orders.models import Attempt, Command, CommandKind, ExchangeOrder, Order
+from orders.lifecycle import ENDED, WORKING, CommandStatus, OrderStatus
+from orders.models import (
+    NEVER_SENT,
+    Attempt,
+    AttemptKind,
+    Command,
+    CommandKind,
+    ExchangeOrder,
+    Order,
+    ReplaceMethod,
+)
 from orders.notifications import notify_after_commit
 from orders.reserving import set_reservation
 from positions.models import Holding
@@ -34,7 +53,6 @@ from risk.trading_state import refusal, states_of
 
 RECV_WINDOW_MS = 5000
 SEND_WITHIN = timedelta(milliseconds=250)
-NEVER_SENT = "never sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,60 +69,53 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def claim(command_id: UUID, adapter: ExchangeAdapter, offset_ms: int, prices: Prices | None) -> Claim | None:
+def claim(command_id: UUID, adapter: ExchangeAdapter, stamp_ms: int, prices: Prices | None) -> Claim | None:
     """Claim a queued command, or None when there is nothing (more) to send.
 
-    ``offset_ms``: exchange clock minus ours. ``prices``: fresh prices for a submit, read before. A submit that no
-    longer may go out ends ``denied`` here: stale intent, halted, outranked by a halt, or price moved beyond what is
-    reserved.
+    ``stamp_ms``: exchange time of right now, the stamp that the wire will carry. ``prices``: fresh prices for a submit,
+    read before. A submit that no longer may go out ends ``denied`` here: stale intent, halted, outranked by a halt, or
+    price moved beyond what is reserved.
     """
     by = engine("sender", "claim")
     order_id = Command.objects.values_list("order_id", flat=True).get(id=command_id)
     with ordered() as locks:
         order = lock_orders(locks, [order_id])[order_id]
-        command = Command.objects.select_related("exchange_order").get(id=command_id)
+        command = Command.objects.select_related("exchange_order", "planned").get(id=command_id)
         now = clock.now()
         if command.status != CommandStatus.QUEUED or (command.not_before is not None and command.not_before > now):
             return None
         if order.status == OrderStatus.PENDING and cancel_wanted(order):
             end_unsent(order, current_exchange_order(order), OrderStatus.CANCELED, "CANCELED_BEFORE_SEND", "", by=by)
             return None
-        if command.kind == CommandKind.SUBMIT:
-            reason = _submit_refusal(locks, order, command.exchange_order, prices)
-            if reason is not None:
-                deny(order, command.exchange_order, reason[0], reason[1], by=by)
-                return None
-        elif order.status in ENDED:
-            command.move(CommandStatus.DONE, by)
-            command.finished_at = now
-            command.save()
+        if order.status in ENDED:
+            finish_commands(order, by=by)
             return None
-        elif command.exchange_order.end_proof:
-            command.exchange_order = current_exchange_order(order)
+        if not _still_wanted(locks, order, command, prices, by):
+            return None
         send_by = clock.monotonic() + SEND_WITHIN.total_seconds()
         now = clock.now()
-        stamp_ms = clock.to_ms(now) + offset_ms
         try:
             prepared = _prepare(adapter, order, command, stamp_ms)
         except ValueError as error:
-            if command.kind == CommandKind.CANCEL:
+            if command.kind != CommandKind.SUBMIT:
                 raise
             deny(order, command.exchange_order, "UNSENDABLE", f"The wire cannot carry this order: {error}.", by=by)
             return None
         command.fence += 1
         command.move(CommandStatus.CLAIMED, by, evidence={"fence": command.fence})
         command.save()
-        if command.kind == CommandKind.SUBMIT:
+        if order.status == OrderStatus.PENDING:
             order.move(OrderStatus.SUBMITTING, by, evidence={"command": str(command.id)})
             order.updated_at = now
             order.save()
+        kind = _attempt_kind(command)
         attempt = Attempt.objects.create(
             command=command,
-            exchange_order=command.exchange_order,
-            kind=command.kind,
+            exchange_order=replacement.planned_of(command) if kind is AttemptKind.REPLACE else command.exchange_order,
+            kind=kind,
             fence=command.fence,
             stamp_ms=stamp_ms,
-            recv_window_ms=RECV_WINDOW_MS,
+            recv_window_ms=prepared.recv_window_ms,
             send_by=now + SEND_WITHIN,
             body_hash=prepared.body_hash,
             worker=worker_name(),
@@ -122,49 +133,130 @@ def cancel_wanted(order: Order) -> bool:
 
 
 def current_exchange_order(order: Order) -> ExchangeOrder:
-    """The newest generation."""
-    return ExchangeOrder.objects.filter(order=order).order_by("-generation")[0]
+    """The newest generation that the exchange has, or may have, or is to get; never one that is only planned."""
+    rows = list(ExchangeOrder.objects.filter(order=order, planned=False).order_by("-generation"))
+    return next((row for row in rows if row.was_accepted), rows[0])
 
 
-def _prepare(adapter: ExchangeAdapter, order: Order, command: Command, stamp_ms: int) -> PreparedRequest:
-    row = command.exchange_order
+def _attempt_kind(command: Command) -> AttemptKind:
+    if command.kind != CommandKind.REPLACE:
+        return AttemptKind(command.kind)
+    return {
+        ReplaceMethod.AMEND: AttemptKind.AMEND,
+        ReplaceMethod.CANCEL_REPLACE: AttemptKind.REPLACE,
+        ReplaceMethod.CANCEL_THEN_PLACE: AttemptKind.CANCEL,
+    }[ReplaceMethod(command.method)]
+
+
+def _still_wanted(locks: Locks, order: Order, command: Command, prices: Prices | None, by: Actor) -> bool:
+    """Whether the command may go out; what no longer may is ended here, by the kind of command."""
+    if command.kind == CommandKind.SUBMIT:
+        return _submit_wanted(locks, order, command.exchange_order, prices, by)
+    row = current_exchange_order(order)
     if command.kind == CommandKind.CANCEL:
-        return adapter.prepare_cancel(
-            CancelInstruction(order.instrument.symbol, row.client_order_id, row.exchange_order_id or None),
-            stamp_ms,
-            RECV_WINDOW_MS,
-        )
-    return adapter.prepare_place(
-        PlaceInstruction(
-            symbol=order.instrument.symbol,
-            side=order.side,
-            type=order.type,
-            client_order_id=row.client_order_id,
-            quantity=row.quantity,
-            quote_quantity=row.quote_quantity,
-            price=row.price,
-            time_in_force=order.time_in_force,
-            stop_price=order.stop_price,
-        ),
-        stamp_ms,
-        RECV_WINDOW_MS,
-    )
+        unsent = Command.objects.filter(exchange_order=row, kind=CommandKind.SUBMIT, status=CommandStatus.QUEUED)
+        if order.status in WORKING and unsent.exists():
+            replacement.end_as_canceled(order, row, NEVER_SENT, "CANCELED_BEFORE_SEND", "", by)
+            finish_commands(order, by=by)
+            return False
+        under_way = replacement.live_replace(order)
+        if under_way is not None and under_way.status == CommandStatus.QUEUED:
+            replacement.abandon(order, under_way, "the order is being canceled", by)
+        command.exchange_order = row
+        return True
+    refused = _replace_refusal(locks, order, command)
+    if refused is None:
+        return True
+    if command.exchange_order.end_proof and command.planned is not None:
+        replacement.end_as_canceled(order, command.planned, NEVER_SENT, refused[0], refused[1], by)
+        finish_commands(order, by=by)
+    else:
+        replacement.abandon(order, command, refused[1], by)
+    return False
 
 
-def _submit_refusal(
-    locks: Locks, order: Order, exchange_order: ExchangeOrder, prices: Prices | None
-) -> tuple[str, str] | None:
-    """Why this order may not be sent any more, as (code, sentence)."""
-    if order.status != OrderStatus.PENDING:
-        return "NOT_PENDING", f"The order is {order.status}."
-    if clock.now() > order.valid_until:
-        return "STALE_INTENT", "The order was not sent within its valid_for."
-    scopes = scopes_of(
+def _submit_wanted(locks: Locks, order: Order, row: ExchangeOrder, prices: Prices | None, by: Actor) -> bool:
+    replaces = order.status in WORKING and row.reported is None
+    if replaces and cancel_wanted(order):
+        refused: tuple[str, str] | None = ("CANCELED_BEFORE_SEND", "")
+    else:
+        refused = _submit_refusal(locks, order, row, prices, replaces)
+    if refused is None:
+        return True
+    if replaces:
+        replacement.end_as_canceled(order, row, NEVER_SENT, refused[0], refused[1], by)
+        finish_commands(order, by=by)
+    else:
+        deny(order, row, refused[0], refused[1], by=by)
+    return False
+
+
+def _replace_refusal(locks: Locks, order: Order, command: Command) -> tuple[str, str] | None:
+    """Why a replace may not go out (any more), as (code, sentence)."""
+    if order.status not in WORKING:
+        return "NOT_WORKING", f"The order is {order.status}."
+    if cancel_wanted(order):
+        return "CANCELED", "The order is being canceled."
+    if not command.exchange_order.end_proof and clock.now() > command.created_at + replacement.VALID_FOR:
+        return "STALE_INTENT", "The replace was not carried out in time."
+    scopes = _scopes(order)
+    locks.share_trading_state(lock_names(scopes))
+    halted = refusal(states_of(scopes), command.gate_seq or 0)
+    return None if halted is None else ("TRADING_HALTED", f"Not replaced: {halted}.")
+
+
+def _scopes(order: Order) -> tuple[tuple[str, str], ...]:
+    return scopes_of(
         exchange=order.account.exchange,
         account=order.account.name,
         strategy=None if order.strategy is None else order.strategy.name,
         symbol=order.instrument.symbol,
     )
+
+
+def _prepare(adapter: ExchangeAdapter, order: Order, command: Command, stamp_ms: int) -> PreparedRequest:
+    row = command.exchange_order
+    symbol = order.instrument.symbol
+    cancel = CancelInstruction(symbol, row.client_order_id, row.exchange_order_id or None)
+    kind = _attempt_kind(command)
+    if kind is AttemptKind.CANCEL:
+        return adapter.prepare_cancel(cancel, stamp_ms, RECV_WINDOW_MS)
+    if kind is AttemptKind.AMEND:
+        own = command.new_quantity - (order.filled_quantity - row.booked_quantity)
+        return cast(ReplacingAdapter, adapter).prepare_amend(
+            AmendInstruction(symbol, row.client_order_id, row.exchange_order_id or None, own), stamp_ms, RECV_WINDOW_MS
+        )
+    if kind is AttemptKind.REPLACE:
+        placement = _placement(order, replacement.planned_of(command))
+        return cast(ReplacingAdapter, adapter).prepare_replace(
+            ReplaceInstruction(cancel, placement), stamp_ms, RECV_WINDOW_MS
+        )
+    return adapter.prepare_place(_placement(order, row), stamp_ms, RECV_WINDOW_MS)
+
+
+def _placement(order: Order, row: ExchangeOrder) -> PlaceInstruction:
+    return PlaceInstruction(
+        symbol=order.instrument.symbol,
+        side=order.side,
+        type=order.type,
+        client_order_id=row.client_order_id,
+        quantity=row.quantity,
+        quote_quantity=row.quote_quantity,
+        price=row.price,
+        time_in_force=order.time_in_force,
+        stop_price=order.stop_price,
+    )
+
+
+def _submit_refusal(
+    locks: Locks, order: Order, exchange_order: ExchangeOrder, prices: Prices | None, replaces: bool
+) -> tuple[str, str] | None:
+    """Why this order may not be sent any more, as (code, sentence). ``replaces``: it is the rest of a replace."""
+    if order.status != OrderStatus.PENDING and not replaces:
+        return "NOT_PENDING", f"The order is {order.status}."
+    if clock.now() > order.valid_until:
+        return "STALE_INTENT", "The order was not sent within its valid_for."
+    scopes = _scopes(order)
     locks.share_trading_state(lock_names(scopes))
     states = states_of(scopes)
     halted = refusal(states, order.gate_seq)

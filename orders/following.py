@@ -18,12 +18,13 @@ from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account
 from exchanges.reports import Report
 from execution_project.common import clock
-from execution_project.common.actors import engine
+from execution_project.common.actors import Actor, engine
 from execution_project.common.events import record
 from execution_project.common.locking import ordered
+from orders import replacement
 from orders.ingest import ingest, lock_orders
-from orders.lifecycle import AT_EXCHANGE, WORKING, OrderStatus
-from orders.models import ExchangeOrder, Order
+from orders.lifecycle import AT_EXCHANGE, WORKING, CommandStatus, OrderStatus
+from orders.models import Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
 from orders.reserving import set_reservation
 from orders.sending import look_up
@@ -43,7 +44,7 @@ def follow_account(account: Account) -> int:
     """
     rows = list(
         ExchangeOrder.objects.filter(
-            order__account=account, order__status__in=[s.value for s in WORKING], end_proof=""
+            order__account=account, order__status__in=[s.value for s in WORKING], end_proof="", planned=False
         ).select_related("order__instrument")
     )
     if not rows:
@@ -65,14 +66,15 @@ def follow_account(account: Account) -> int:
 
 
 def probe(order_id: UUID) -> bool:
-    """Look for an order whose submit has no known outcome; adopt what is found. Returns whether it was found.
+    """Look for what a submit or replace without a known outcome may have placed; adopt what is found.
 
-    Finding nothing changes nothing: the order stays unknown and reserved.
+    Returns whether it was found. Finding nothing changes nothing: it stays unknown and reserved.
     """
     order = Order.objects.select_related("account", "instrument").filter(id=order_id).first()
-    if order is None or order.status != OrderStatus.SUBMIT_UNKNOWN:
+    command = None if order is None else unknown_placement(order)
+    if order is None or command is None:
         return False
-    row = order.exchange_orders.order_by("-generation")[0]
+    row = command.exchange_order if command.planned is None else command.planned
     ExchangeOrder.objects.filter(id=row.id).update(last_looked_at=clock.now(), looked=F("looked") + 1)
     adapter = adapter_for(order.account)
     with urgent():
@@ -87,8 +89,38 @@ def probe(order_id: UUID) -> bool:
             evidence={"client_order_id": row.client_order_id, "asked": "query by client order id"},
         )
         return False
+    if command.planned is not None:
+        adopt_replacement(command.id, by=by)
     ingest(order.account, reports, by=by)
     return True
+
+
+def unknown_placement(order: Order) -> Command | None:
+    """The command of this order that may have placed something nobody has seen yet, or None."""
+    return (
+        Command.objects.filter(
+            order=order, status=CommandStatus.UNKNOWN, kind__in=[CommandKind.SUBMIT, CommandKind.REPLACE]
+        )
+        .select_related("exchange_order", "planned")
+        .order_by("created_at")
+        .first()
+    )
+
+
+def adopt_replacement(command_id: UUID, *, by: Actor) -> None:
+    """The exchange shows the planned exchange order: then the cancel before it worked, too (it stops on failure)."""
+    order_id = Command.objects.values_list("order_id", flat=True).get(id=command_id)
+    with ordered() as locks:
+        order = lock_orders(locks, [order_id])[order_id]
+        command = Command.objects.select_related("exchange_order", "planned").get(id=command_id)
+        if command.status != CommandStatus.UNKNOWN or command.planned is None:
+            return
+        old = command.exchange_order
+        old.end_proof = old.end_proof or f"replaced by {command.planned.generation}"
+        old.save(update_fields=["end_proof"])
+        set_reservation(order, old)
+        replacement.activate(order, command)
+        replacement.finish(command, order, by, "done", "found at the exchange")
 
 
 def settle_account(account: Account) -> int:
@@ -123,11 +155,13 @@ def settle(account: Account, order: Order) -> bool:
     seen: dict[UUID, tuple[Decimal, Decimal, int]] = {}
     batch: list[Report] = []
     for row in sent:
+        first = row.attempts.order_by("stamp_ms").values_list("stamp_ms", flat=True).first()
         report = adapter.query_order(
             symbol,
             client_order_id=row.client_order_id,
             exchange_order_id=row.exchange_order_id,
             now_ms=exchange_now_ms(account),
+            since_ms=first,
         )
         if report is None or not report.status.is_end:
             return False

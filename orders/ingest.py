@@ -23,6 +23,7 @@ from execution_project.common.money import plain
 from orders.lifecycle import ENDED, CommandStatus, OrderStatus, derive_status
 from orders.models import Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
+from orders.replacement import abandon, finish, live_replace
 from orders.reserving import set_reservation
 from positions.booking import Booking, book_trades
 from positions.models import Fill
@@ -158,7 +159,12 @@ def refresh(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequenc
 
 
 def _follow_status(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequence[Fill], *, by: Actor) -> None:
-    latest = exchange_orders[-1]
+    sent = [row for row in exchange_orders if row.was_accepted]
+    latest = sent[-1] if sent else exchange_orders[-1]
+    whole = order.quantity
+    if latest.planned:
+        under_way = live_replace(order)
+        whole = None if under_way is None else under_way.new_quantity
     seen = sum((max(row.booked_quantity, row.cumulative_quantity) for row in exchange_orders), Decimal(0))
     evidence = {
         "exchange_order": latest.client_order_id,
@@ -175,7 +181,7 @@ def _follow_status(order: Order, exchange_orders: Sequence[ExchangeOrder], new: 
     # A status may need two steps, e.g. rejected → submit_unknown → filled.
     for _ in range(2):
         current = OrderStatus(order.status)
-        target = derive_status(current, reported=latest.reported, whole_quantity=order.quantity, seen_quantity=seen)
+        target = derive_status(current, reported=latest.reported, whole_quantity=whole, seen_quantity=seen)
         if target is current:
             break
         order.move(target, by, evidence=evidence)
@@ -199,6 +205,12 @@ def _finish_unknown_submits(exchange_orders: Sequence[ExchangeOrder], *, by: Act
 def finish_commands(order: Order, *, by: Actor) -> None:
     """Close what is still asked of an order that has ended; an answer that is under way completes its own command."""
     for command in Command.objects.filter(order=order, status__in=[CommandStatus.QUEUED, CommandStatus.UNKNOWN]):
+        if command.kind == CommandKind.REPLACE:
+            if command.status == CommandStatus.QUEUED:
+                abandon(order, command, f"the order is {order.status}", by)
+            else:
+                finish(command, order, by, "overtaken", f"the order is {order.status}")
+            continue
         queued_submit = command.status == CommandStatus.QUEUED and command.kind == CommandKind.SUBMIT
         command.move(CommandStatus.DROPPED if queued_submit else CommandStatus.DONE, by)
         command.finished_at = clock.now()

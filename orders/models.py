@@ -226,11 +226,17 @@ class Order(models.Model):
             return round_down(quote / quantity)
 
 
+NEVER_SENT = "never sent"
+# End proofs of an exchange order that the exchange never took; it says nothing about the order's own end.
+NEVER_ACCEPTED = (NEVER_SENT, "refused:", "not_executed:")
+
+
 class ExchangeOrder(models.Model):
     """One thing sent to an exchange for an order. Fills and reservations hang on it.
 
     ``cumulative_*``: what the exchange reported; ``booked_*``: what stands in the books. ``end_proof`` says by what it
-    is proven that it can trade no more; while it is empty, the exchange order may be alive.
+    is proven that it can trade no more; while it is empty, the exchange order may be alive. ``planned``: part of a
+    replace that is under way; it takes the place of the one before once that is proven ended.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
@@ -250,6 +256,7 @@ class ExchangeOrder(models.Model):
     booked_quantity = MoneyField(default=0)
     booked_quote = MoneyField(default=0)
     end_proof = models.CharField(max_length=64, blank=True)
+    planned = models.BooleanField(default=False)
     last_report_at = models.DateTimeField(null=True)
     last_looked_at = models.DateTimeField(null=True)
     looked = models.PositiveIntegerField(default=0)
@@ -258,12 +265,22 @@ class ExchangeOrder(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["order", "generation"], name="exchange_order_generation_once"),
-            models.UniqueConstraint(fields=["order"], condition=Q(end_proof=""), name="exchange_order_one_not_ended"),
+            models.UniqueConstraint(
+                fields=["order"], condition=Q(end_proof="", planned=False), name="exchange_order_one_not_ended"
+            ),
+            models.UniqueConstraint(
+                fields=["order"], condition=Q(end_proof="", planned=True), name="exchange_order_one_planned"
+            ),
         ]
         indexes = [models.Index(fields=["exchange_order_id"])]
 
     def __str__(self) -> str:
         return self.client_order_id
+
+    @property
+    def was_accepted(self) -> bool:
+        """False once it is proven that the exchange never took it."""
+        return not str(self.end_proof).startswith(NEVER_ACCEPTED)
 
     @property
     def unbooked_quantity(self) -> Decimal:
@@ -282,6 +299,24 @@ class CommandKind(models.TextChoices):
 
     SUBMIT = "submit", "submit"
     CANCEL = "cancel", "cancel"
+    REPLACE = "replace", "replace"
+
+
+class ReplaceMethod(models.TextChoices):
+    """How a replace is carried out: lowered in place, by one call that does both, or a proven cancel first."""
+
+    AMEND = "amend", "amend"
+    CANCEL_REPLACE = "cancel_replace", "cancel_replace"
+    CANCEL_THEN_PLACE = "cancel_then_place", "cancel_then_place"
+
+
+class AttemptKind(models.TextChoices):
+    """What one call did; SUBMIT and REPLACE post a new client order id."""
+
+    SUBMIT = "submit", "submit"
+    CANCEL = "cancel", "cancel"
+    AMEND = "amend", "amend"
+    REPLACE = "replace", "replace"
 
 
 class Command(models.Model):
@@ -297,6 +332,13 @@ class Command(models.Model):
     rung_at = models.DateTimeField()
     requested_by = models.CharField(max_length=128)
     reason = models.CharField(max_length=256, blank=True)
+    # Of a replace: the new total quantity (base) and price, how, on which decision, and the order that is to come.
+    new_quantity = MoneyField(null=True)
+    new_price = MoneyField(null=True)
+    method = models.CharField(max_length=20, choices=ReplaceMethod.choices, blank=True)
+    decision_id = models.UUIDField(null=True)
+    gate_seq = models.BigIntegerField(null=True)
+    planned = models.ForeignKey(ExchangeOrder, on_delete=models.PROTECT, null=True, related_name="planned_by")
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
 
@@ -308,6 +350,11 @@ class Command(models.Model):
                 fields=["exchange_order", "kind"],
                 condition=Q(status__in=["queued", "claimed", "unknown"]),
                 name="command_one_live_per_kind",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="replace")
+                | Q(new_quantity__gt=0, new_price__gt=0, decision_id__isnull=False, gate_seq__isnull=False),
+                name="command_replace_is_whole",
             ),
         ]
         indexes = [
@@ -357,7 +404,7 @@ class Attempt(models.Model):
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     command = models.ForeignKey(Command, on_delete=models.PROTECT, related_name="attempts")
     exchange_order = models.ForeignKey(ExchangeOrder, on_delete=models.PROTECT, related_name="attempts")
-    kind = models.CharField(max_length=8, choices=CommandKind.choices)
+    kind = models.CharField(max_length=8, choices=AttemptKind.choices)
     fence = models.PositiveIntegerField()
     stamp_ms = models.BigIntegerField()
     recv_window_ms = models.PositiveIntegerField()
@@ -376,7 +423,7 @@ class Attempt(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["exchange_order"],
-                condition=Q(kind="submit") & ~Q(outcome=OutcomeKind.NOT_SENT.value),
+                condition=Q(kind__in=["submit", "replace"]) & ~Q(outcome=OutcomeKind.NOT_SENT.value),
                 name="attempt_one_post_per_client_order_id",
             ),
             models.UniqueConstraint(fields=["command", "fence"], name="attempt_fence_once"),

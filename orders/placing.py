@@ -27,12 +27,13 @@ from execution_project.common.locking import ordered
 from execution_project.common.models import IdempotencyKey, Strategy
 from execution_project.common.problems import Problem
 from execution_project.common.writing import insert_together
+from orders.intents import build_intent
 from orders.lifecycle import OrderStatus
 from orders.models import Command, CommandKind, ExchangeOrder, Order
 from orders.queues import submit_queue
 from orders.reserving import facts_of
 from risk.gate import Verdict, decide, read_inputs, read_prices_of, reservation_row
-from risk.intent import Intent, lock_names, scopes_of
+from risk.intent import Intent, lock_names
 from risk.models import Decision, Exposure
 
 DEFAULT_VALID_FOR = {"MARKET": timedelta(seconds=10)}
@@ -170,36 +171,18 @@ def _intent(request: OrderRequest, account: Account) -> tuple[Intent, Instrument
         )
     if request.round:
         request = _rounded(request, instrument)
-    intent = Intent(
+    intent = build_intent(
         order_id=ids.uuid7(),
-        account_id=account.pk,
-        account=account.name,
-        exchange=account.exchange,
-        mode=account.mode,
-        books_open=account.books_opened_at is not None,
-        symbol=instrument.symbol,
-        instrument_id=instrument.pk,
-        base_asset=instrument.base_asset,
-        quote_asset=instrument.quote_asset,
-        is_trading=instrument.is_trading,
-        filters=instrument.filters,
-        base_precision=instrument.base_precision,
-        quote_precision=instrument.quote_precision,
-        strategy=request.strategy,
+        account=account,
+        instrument=instrument,
+        strategy=strategy,
         side=request.side,
-        type=request.type,
+        type_=request.type,
         quantity=request.quantity,
         quote_quantity=request.quote_quantity,
         price=request.price,
         stop_price=request.stop_price,
         reduce_only=request.reduce_only,
-        fee_in_quote_rate=account.taker_fee_rate if capabilities.buy_fee_in_quote else Decimal(0),
-        scopes=scopes_of(
-            exchange=account.exchange,
-            account=account.name,
-            strategy=request.strategy,
-            symbol=instrument.symbol,
-        ),
     )
     return intent, instrument, strategy
 

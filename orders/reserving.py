@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+from django.db.models import Sum
+
 from execution_project.common import clock
 from orders.models import ExchangeOrder, Order
 from risk.models import Reservation
 from risk.reservations import ReservationFacts, required
+
+ZERO = Decimal(0)
 
 
 def facts_of(order: Order, exchange_order: ExchangeOrder) -> ReservationFacts:
@@ -25,8 +31,16 @@ def facts_of(order: Order, exchange_order: ExchangeOrder) -> ReservationFacts:
 
 
 def set_reservation(order: Order, exchange_order: ExchangeOrder) -> None:
-    """Set the reservation to what the facts require now; the caller holds the order's lock."""
+    """Set the reservation to what the facts require now; the caller holds the order's lock.
+
+    A planned exchange order reserves only what it needs beyond the one whose place it is to take.
+    """
     amount, exposure = required(facts_of(order, exchange_order))
+    if exchange_order.planned:
+        others = Reservation.objects.filter(order_id=order.id).exclude(exchange_order_id=exchange_order.id)
+        own = others.aggregate(amount=Sum("amount"), exposure=Sum("exposure"))
+        amount = max(amount - (own["amount"] or 0), ZERO)
+        exposure = max(exposure - (own["exposure"] or 0), ZERO)
     Reservation.objects.update_or_create(
         exchange_order_id=exchange_order.id,
         defaults={"amount": amount, "exposure": exposure, "updated_at": clock.now()},

@@ -22,7 +22,7 @@ from orders.claiming import current_exchange_order, deny
 from orders.following import accounts_to_follow
 from orders.ingest import lock_orders
 from orders.lifecycle import CommandStatus, OrderStatus
-from orders.models import Attempt, Command, CommandKind, ExchangeOrder, Order
+from orders.models import Attempt, AttemptKind, Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
 from orders.queues import CANCEL_QUEUE, HOUSEKEEPING_QUEUE, submit_queue
 
@@ -48,8 +48,8 @@ def ring_due_commands() -> int:
             .order_by("rung_at")[:BATCH]
         )
         for command in due:
-            if command.kind == CommandKind.CANCEL:
-                ring(CANCEL_QUEUE, "orders.tasks.cancel", str(command.id))
+            if command.kind != CommandKind.SUBMIT:
+                ring(CANCEL_QUEUE, f"orders.tasks.{command.kind}", str(command.id))
             else:
                 ring(submit_queue(command.order.account.exchange), "orders.tasks.submit", str(command.id))
         Command.objects.filter(id__in=[command.id for command in due]).update(rung_at=now, not_before=None)
@@ -99,12 +99,19 @@ def recover_silent_claims() -> int:
             record("attempt.silent", "order", order.id, by, evidence={"attempt": str(attempt.id), "by": attempt.worker})
             if command.status != CommandStatus.CLAIMED or command.fence != attempt.fence:
                 continue
-            if command.kind == CommandKind.CANCEL:
+            if attempt.kind in {AttemptKind.CANCEL, AttemptKind.AMEND}:
+                # Both ask for a state and may be asked again.
                 command.move(CommandStatus.QUEUED, by)
                 command.save()
                 continue
+            if attempt.kind == AttemptKind.REPLACE:
+                command.move(CommandStatus.UNKNOWN, by)
+                command.save()
+                ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
+                continue
             command.move(CommandStatus.UNKNOWN, by)
-            if order.status != OrderStatus.SUBMITTING:
+            known = ExchangeOrder.objects.get(id=command.exchange_order_id).reported is not None
+            if order.status != OrderStatus.SUBMITTING and known:
                 # Somebody else's report told the outcome already.
                 command.move(CommandStatus.DONE, by)
                 command.finished_at = clock.now()
@@ -123,8 +130,11 @@ def ring_probes() -> int:
     """Look again for unknown orders, with growing pauses."""
     now = clock.now()
     rung = 0
-    rows = ExchangeOrder.objects.filter(order__status=OrderStatus.SUBMIT_UNKNOWN, end_proof="").order_by("id")[:BATCH]
-    for row in rows:
+    unknown = Command.objects.filter(
+        status=CommandStatus.UNKNOWN, kind__in=[CommandKind.SUBMIT, CommandKind.REPLACE]
+    ).select_related("exchange_order", "planned")
+    for command in unknown.order_by("created_at")[:BATCH]:
+        row = command.exchange_order if command.planned is None else command.planned
         pause = min(PROBE_EVERY * 2 ** min(row.looked, 4), PROBE_SLOWEST)
         if row.last_looked_at is None or row.last_looked_at + pause <= now:
             rung += ring_chore(CANCEL_QUEUE, f"probe:{row.order_id}", "orders.tasks.probe_chore", str(row.order_id))

@@ -26,6 +26,11 @@ def cancel(command_id: str) -> None:
     _send(command_id)
 
 
+def replace(command_id: str) -> None:
+    """Carry out one replace command."""
+    _send(command_id)
+
+
 def _send(command_id: str) -> None:
     outcome = sending.send_command(UUID(command_id))
     if outcome is not None and any(isinstance(report, TradeReport) for report in outcome.reports):

@@ -15,7 +15,7 @@ from django.db import connection
 from exchanges.models import Instrument, Quote
 from execution_project.common import clock
 from execution_project.common.actors import Actor
-from execution_project.common.money import CONTEXT, plain, plain_or_none, round_up
+from execution_project.common.money import CONTEXT, plain, plain_or_none, round_down, round_up
 from risk.controls import CONTROLS
 from risk.controls.result import ControlOutcome
 from risk.inputs import GateInputs, LimitVersion, Price, StateOfScope
@@ -63,18 +63,21 @@ class Verdict:
 
 def read_prices_of(instrument: Instrument) -> Prices:
     """What needs no lock: the instrument's quote, and its quote asset's in the reporting currency."""
-    currency = settings.EXEC_REPORTING_CURRENCY
-    wanted = {instrument.symbol}
-    needs_rate = instrument.quote_asset != currency
+    currency, quote_asset = settings.EXEC_REPORTING_CURRENCY, instrument.quote_asset
     listed = {"exchange": instrument.exchange, "mode": instrument.mode}
-    if needs_rate:
-        wanted |= set(
-            Instrument.objects.filter(**listed, base_asset=instrument.quote_asset, quote_asset=currency).values_list(
-                "symbol", flat=True
-            )
+    pairs = Instrument.objects.filter(**listed)
+    rate_pairs: dict[str, bool] = {}
+    if quote_asset != currency:
+        rate_pairs = dict.fromkeys(
+            pairs.filter(base_asset=currency, quote_asset=quote_asset).values_list("symbol", flat=True), True
+        )
+        rate_pairs |= dict.fromkeys(
+            pairs.filter(base_asset=quote_asset, quote_asset=currency).values_list("symbol", flat=True), False
         )
     quotes = Quote.objects.filter(
-        instrument__exchange=instrument.exchange, instrument__mode=instrument.mode, instrument__symbol__in=wanted
+        instrument__exchange=instrument.exchange,
+        instrument__mode=instrument.mode,
+        instrument__symbol__in={instrument.symbol, *rate_pairs},
     ).select_related("instrument")
     by_symbol = {quote.instrument.symbol: quote for quote in quotes}
 
@@ -84,8 +87,18 @@ def read_prices_of(instrument: Instrument) -> Prices:
             return Price(symbol, None, None, None)
         return Price(symbol, quote.bid, quote.ask, quote.confirmed_at)
 
-    others = sorted(wanted - {instrument.symbol})
-    return Prices(price(instrument.symbol), price(others[0]) if needs_rate and others else None)
+    reporting = next(
+        (_turned(price(symbol)) if inverse else price(symbol) for symbol, inverse in rate_pairs.items()), None
+    )
+    return Prices(price(instrument.symbol), reporting)
+
+
+def _turned(price: Price) -> Price:
+    """The pair seen from its other side: USDTTRY as the price of one TRY in USDT."""
+    if not price.bid or not price.ask:
+        return price
+    with localcontext(CONTEXT):
+        return Price(price.symbol, round_down(1 / price.ask), round_up(1 / price.bid), price.confirmed_at)
 
 
 _READ_UNDER_LOCK = """

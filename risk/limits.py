@@ -10,6 +10,7 @@ from django.db.models import Max
 from execution_project.common import clock
 from execution_project.common.actors import Actor
 from execution_project.common.events import record
+from execution_project.common.locking import one_at_a_time
 from execution_project.common.money import plain_or_none
 from execution_project.common.problems import Problem
 from risk.models import Limit
@@ -23,6 +24,7 @@ def newest(control: str, mode: str, kind: str, key: str) -> Limit | None:
 def tighten_or_set(control: str, mode: str, kind: str, key: str, value: Decimal, *, reason: str, by: Actor) -> Limit:
     """Set a limit that did not exist, or a lower one. Raises ``Problem`` (409) for a looser one: not by one person."""
     with transaction.atomic():
+        one_at_a_time(f"limit/{control}/{mode}/{kind}:{key}")
         before = newest(control, mode, kind, key)
         if before is not None and (before.value is None or value > before.value):
             raise Problem(409, "LOOSENING_NEEDS_APPROVAL", "A looser limit needs a second person's approval.")

@@ -23,6 +23,9 @@ def simulator(simulator_process: Simulator) -> Simulator:
     """The session's simulator, wiped."""
     simulator_process.call("POST", "/sim/reset", {})
     simulator_process.book("BTCUSDT", "60000.00", "60010.00")
+    simulator_process.book("BTCUSDT", "60000", "60010", exchange="btcturk")
+    simulator_process.book("USDTTRY", "40.00", "40.01", exchange="btcturk")
+    simulator_process.call("POST", "/sim/btcturk", {"cancel_delay_ms": 0})
     simulator_process.book("ETHUSDT", "3000.00", "3001.00")
     return simulator_process
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 from dataclasses import dataclass
@@ -27,7 +28,10 @@ from risk.models import Reservation
 from tests.simulators import Simulator
 
 BY = Actor("test", "a test")
-BALANCES = {"USDT": "1000000", "BTC": "10", "ETH": "100", "BNB": "10"}
+BALANCES: dict[str, dict[str, str]] = {
+    "binance": {"USDT": "1000000", "BTC": "10", "ETH": "100", "BNB": "10"},
+    "btcturk": {"USDT": "1000000", "TRY": "10000000", "BTC": "10", "ETH": "100"},
+}
 
 
 @dataclass
@@ -73,17 +77,18 @@ class Engine:
         sync_balances(self.account)
 
 
-def make_engine(simulator: Simulator, *, limit: str = "1000000", balances: dict[str, str] | None = None) -> Engine:
-    """Seed the (empty) test database with one simulator account of its own."""
+def make_engine(simulator: Simulator, *, limit: str = "1000000", exchange: str = Exchange.BINANCE) -> Engine:
+    """Seed the (empty) test database with one simulator account of its own at one exchange."""
     mark = secrets.token_hex(4)
-    name, key, secret = f"acc-{mark}", secrets.token_hex(32), secrets.token_hex(32)
+    name, key = f"acc-{mark}", secrets.token_hex(32)
+    secret = base64.b64encode(secrets.token_bytes(24)).decode() if exchange == "btcturk" else secrets.token_hex(32)
     simulator.call(
         "POST",
         "/sim/accounts",
-        {"name": name, "api_key": key, "api_secret": secret, "balances": balances or BALANCES},
+        {"exchange": str(exchange), "name": name, "api_key": key, "api_secret": secret, "balances": BALANCES[exchange]},
     )
     account = add_account(
-        name, exchange=Exchange.BINANCE, mode=Mode.SANDBOX, rest_url=simulator.url, key=key, secret=secret, by=BY
+        name, exchange=exchange, mode=Mode.SANDBOX, rest_url=simulator.url, key=key, secret=secret, by=BY
     )
     sync_instruments(account)
     Strategy.objects.get_or_create(name="demo")

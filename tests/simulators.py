@@ -48,10 +48,11 @@ class Simulator:
         counters = self.call("GET", "/sim/counters")["client_order_ids"]
         return {name: counter["received"] for name, counter in counters.items() if counter["received"]}
 
-    def trade(self, symbol: str, price: str, quantity: str, aggressor: str) -> None:
+    def trade(self, symbol: str, price: str, quantity: str, aggressor: str, exchange: str = "binance") -> None:
         """A print that fills resting orders at or through its price, up to its quantity."""
         body = {"price": price, "quantity": quantity, "aggressor": aggressor}
-        self.call("POST", f"/sim/market/{symbol}/trade", body)
+        query = "" if exchange == "binance" else f"?exchange={exchange}"
+        self.call("POST", f"/sim/market/{symbol}/trade{query}", body)
 
     def balances(self, account: str) -> dict[str, Decimal]:
         """Ground truth: free and locked together, per asset, without zeros."""
@@ -59,9 +60,10 @@ class Simulator:
         totals = {asset: Decimal(row["free"]) + Decimal(row["locked"]) for asset, row in rows.items()}
         return {asset: total for asset, total in totals.items() if total}
 
-    def book(self, symbol: str, bid: str, ask: str, quantity: str = "10") -> None:
-        """Set the displayed book to one level on each side."""
-        self.call("POST", f"/sim/market/{symbol}", {"bid": bid, "ask": ask, "quantity": quantity})
+    def book(self, symbol: str, bid: str, ask: str, quantity: str = "10", exchange: str = "binance") -> None:
+        """Set the displayed book: levels of this quantity, one tick apart, from these prices on."""
+        query = "" if exchange == "binance" else f"?exchange={exchange}"
+        self.call("POST", f"/sim/market/{symbol}{query}", {"bid": bid, "ask": ask, "quantity": quantity})
 
     def stop(self) -> None:
         """End the process."""

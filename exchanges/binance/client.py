@@ -1,44 +1,42 @@
 """python-binance's synchronous client with its own request building and transport replaced (docs/binance.md §8).
 
-Kept from the library: the endpoint methods, the URL layout and the key handling. Replaced: everything between a
-parameter dictionary and the socket. Inherited endpoint methods return an ``Answer`` here, never decoded JSON.
+Kept from the library: the endpoint methods and the URL layout. Replaced: the keys and their signatures, and everything
+between a parameter dictionary and the socket. Inherited endpoint methods return an ``Answer`` here, never decoded JSON.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from decimal import Decimal
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
-import urllib3
 from binance.client import Client
 
 from exchanges.adapters import Credentials
-from exchanges.binance.outcomes import Failure, classify_failure
-from exchanges.binance.transport import Flight, GuardedAdapter, Timeouts
-
-USER_AGENT = "execution-engine"
+from exchanges.binance.signing import signer_for
+from exchanges.http.calls import (
+    HIDDEN,
+    USER_AGENT,
+    Answer,
+    Owner,
+    checked_url,
+    hide,
+    new_session,
+    open_connection,
+    perform,
+)
+from exchanges.http.transport import Flight, GuardedAdapter, Timeouts
 
 _WIRE_DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")  # docs/binance.md §1.2
 _KEY = re.compile(r"[!-~]+")
 _SIGNATURE = re.compile(r"(signature=)[^&\s'\")]+")
 _REAL_HOSTS = (".binance.com", ".binance.vision")
-_HIDDEN = "…"
-_ERROR_CHARACTERS = 500
-
-
-class WrongThread(RuntimeError):
-    """A client was used outside the thread and process that made it."""
 
 
 def plain(number: Decimal) -> str:
@@ -85,30 +83,13 @@ def payload_hash(parameters: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256(encode(parameters).encode("ascii")).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one HTTP call came to: either a status with headers and content of that very call, or a ``failure``.
-
-    ``parameters`` are the sent ones without the signature; header names are in lower case.
-    """
-
-    method: str
-    path: str
-    parameters: dict[str, str]
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    content: bytes = b""
-    failure: Failure | None = None
-    error: str = ""
-
-
 class _HideSignatures(logging.Filter):
     """urllib3 logs whole query strings at DEBUG; a signature does not belong into a log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
         if "signature=" in message:
-            record.msg, record.args = _SIGNATURE.sub(rf"\1{_HIDDEN}", message), ()
+            record.msg, record.args = _SIGNATURE.sub(rf"\1{HIDDEN}", message), ()
         return True
 
 
@@ -127,15 +108,18 @@ class BinanceClient(Client):  # type: ignore[misc]  # the library is untyped
 
     def __init__(self, credentials: Credentials, rest_url: str, timeouts: Timeouts | None = None) -> None:
         """``rest_url`` is scheme, host and port, without a path. Raises ``ValueError`` on an unusable URL or key."""
-        if not (_KEY.fullmatch(credentials.key) and _KEY.fullmatch(credentials.secret)):
-            raise ValueError("key and secret must be printable ASCII without spaces")
-        self.API_URL = _checked_url(rest_url) + "/api"
-        self._owner = (os.getpid(), threading.current_thread())
+        if not _KEY.fullmatch(credentials.key):
+            raise ValueError("a key must be printable ASCII without spaces")
+        self._signer = signer_for(credentials.secret)
+        # Longest first, so that a secret whose parts are hidden too goes as a whole.
+        self._hidden = tuple(sorted((*self._signer.secrets, credentials.key), key=len, reverse=True))
+        self.API_URL = checked_url(rest_url, _REAL_HOSTS) + "/api"
+        self._owner = Owner()
         self._transport = GuardedAdapter(timeouts or Timeouts())
         # The library's constructor takes or creates an event loop for its thread and never closes it. It gets a
         # thread of its own for that, and the loop goes with the websocket objects, which nothing here uses.
         with ThreadPoolExecutor(1) as elsewhere:
-            elsewhere.submit(super().__init__, credentials.key, credentials.secret, ping=False).result()
+            elsewhere.submit(super().__init__, credentials.key, ping=False).result()
         self.loop.close()
         self.loop = self.ws_api = self.ws_future = None
 
@@ -148,25 +132,16 @@ class BinanceClient(Client):  # type: ignore[misc]  # the library is untyped
         return {"Accept": "application/json", "User-Agent": USER_AGENT, "X-MBX-APIKEY": self.API_KEY}
 
     def _init_session(self) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False  # no proxies, .netrc or CA bundles from the environment
-        session.headers.update(self._get_headers())
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.mount("https://", self._transport)
-        session.mount("http://", self._transport)
-        return session
+        return new_session(self._transport, self._get_headers())
 
     def sign(self, payload: str) -> str:
-        """Signature of an encoded payload, as sent; the one place where key types differ (docs/binance.md §1.3)."""
-        return quote(self._hmac_signature(payload), safe="")
+        """Signature of an encoded payload, percent-encoded as it is sent (docs/binance.md §1.3)."""
+        return quote(self._signer.sign(payload.encode("ascii")), safe="")
 
     def warm(self) -> None:
         """Open the connection if there is none or it has been idle for long. Sends nothing; failures are ignored."""
-        self._check_owner()
-        try:
-            self._transport.warm(self.session.prepare_request(requests.Request("GET", self.API_URL)))
-        except (OSError, urllib3.exceptions.HTTPError):
-            return
+        self._owner.check()
+        open_connection(self.session, self._transport, self.API_URL)
 
     def close(self) -> None:
         """Drop the sockets; the client may be used again and reconnects then."""
@@ -179,7 +154,7 @@ class BinanceClient(Client):  # type: ignore[misc]  # the library is untyped
         ``data["requests_params"]["send_by"]`` (``time.monotonic()`` seconds) is the moment after which not to start.
         Transport errors come back in the answer. Raises ``ValueError`` for calls that must not be made at all.
         """
-        self._check_owner()
+        self._owner.check()
         if not uri.startswith(self.API_URL + "/"):
             raise ValueError("this client calls only the spot API of its own host")
         data = dict(kwargs.get("data") or {})
@@ -203,33 +178,14 @@ class BinanceClient(Client):  # type: ignore[misc]  # the library is untyped
         signature: str,
         flight: Flight,
     ) -> Answer:
-        path = urlsplit(uri).path
-        self._transport.flight = flight
-        try:
-            request = self.session.prepare_request(self._build(method, uri, payload))
-            response = self.session.send(
-                request,
-                timeout=self._transport.request_timeout(),
-                allow_redirects=False,
-                verify=True,
-                proxies={},
-            )
-            return Answer(
-                method=method,
-                path=path,
-                parameters=dict(parameters),
-                status=response.status_code,
-                headers={name.lower(): value for name, value in response.headers.items()},
-                content=response.content,
-            )
-        except Exception as error:  # noqa: BLE001 - whatever it is, the flight knows if the request left
-            return Answer(
-                method=method,
-                path=path,
-                parameters=dict(parameters),
-                failure=classify_failure(error, begun=flight.begun),
-                error=self.redact(f"{type(error).__name__}: {error}", signature)[:_ERROR_CHARACTERS],
-            )
+        return perform(
+            self.session,
+            self._transport,
+            self._build(method, uri, payload),
+            flight,
+            parameters=dict(parameters),
+            redact=lambda text: self.redact(text, signature),
+        )
 
     @staticmethod
     def _build(method: str, uri: str, payload: str) -> requests.Request:
@@ -240,23 +196,4 @@ class BinanceClient(Client):  # type: ignore[misc]  # the library is untyped
 
     def redact(self, text: str, signature: str = "") -> str:
         """The text without key, secret and signatures, and without NUL, which PostgreSQL cannot store."""
-        for secret in (self.API_SECRET, self.API_KEY, signature):
-            if secret:
-                text = text.replace(secret, _HIDDEN)
-        return _SIGNATURE.sub(rf"\1{_HIDDEN}", text).replace("\x00", "\ufffd")
-
-    def _check_owner(self) -> None:
-        process, thread = self._owner
-        if os.getpid() != process or threading.current_thread() is not thread:
-            raise WrongThread("a Binance client belongs to the thread and process that made it")
-
-
-def _checked_url(rest_url: str) -> str:
-    parts = urlsplit(rest_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValueError("rest_url must be http(s)://host[:port]")
-    if parts.path.strip("/"):
-        raise ValueError("rest_url must have no path")
-    if parts.scheme == "http" and parts.hostname.endswith(_REAL_HOSTS):
-        raise ValueError("the exchange is spoken to over https only")
-    return f"{parts.scheme}://{parts.netloc}"
+        return _SIGNATURE.sub(rf"\1{HIDDEN}", hide(text, (*self._hidden, signature)))

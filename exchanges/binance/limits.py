@@ -8,19 +8,29 @@ from typing import NamedTuple
 from exchanges.adapters import Cost
 from exchanges.reports import Evidence
 
-# Per HTTP call; paged reads (order_trades, trades_from) take it once per page. Writes are charged what they cost when
+# Per HTTP call; paged reads (trades, order history) take it once per page. Writes are charged what they cost when
 # they fail: a success gives the weight back (docs/binance.md §6), but that is known only afterwards.
 COSTS: dict[str, Cost] = {
     "place": Cost(weight=1, orders=1),
     "cancel": Cost(weight=1),
+    "amend": Cost(weight=4),
+    "replace": Cost(weight=1, orders=1),
     "query_order": Cost(weight=4),
     "open_orders": Cost(weight=6),
     "open_orders_all": Cost(weight=80),
     "order_trades": Cost(weight=5),
     "trades_from": Cost(weight=20),
+    "trades_between": Cost(weight=20),
+    "order_history": Cost(weight=20),
     "balances": Cost(weight=20),
     "instruments": Cost(weight=20),
     "quotes": Cost(weight=4),
+    "depth": Cost(weight=5),
+    "depth_500": Cost(weight=25),
+    "depth_1000": Cost(weight=50),
+    "depth_5000": Cost(weight=250),
+    "commission": Cost(weight=20),
+    "order_counts": Cost(weight=40),
     "server_time": Cost(weight=1),
 }
 

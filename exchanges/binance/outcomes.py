@@ -6,15 +6,9 @@ understood proves nothing. Facts: docs/binance.md §5.
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-import requests
-from urllib3 import exceptions as urllib3_errors
-
-from exchanges.binance.transport import TooLate
 from exchanges.reports import OutcomeKind
 
 
@@ -23,6 +17,8 @@ class Call(StrEnum):
 
     PLACE = "place"
     CANCEL = "cancel"
+    AMEND = "amend"
+    REPLACE = "replace"  # as a whole; its two halves are judged as CANCEL and PLACE
     QUERY = "query"  # looks for one order
     READ = "read"  # any other read
 
@@ -35,14 +31,6 @@ class Verdict:
     reason: str
     wait_ms: int | None = None
     banned: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A call without an answer: NOT_SENT when its first byte was never written, else UNKNOWN."""
-
-    kind: OutcomeKind
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +72,8 @@ _ANY = range(1000)
 _PLACE = frozenset({Call.PLACE})
 _CANCEL = frozenset({Call.CANCEL})
 _QUERY = frozenset({Call.QUERY})
+_REPLACE = frozenset({Call.REPLACE})
+_ENDING = frozenset({Call.CANCEL, Call.AMEND})  # calls about an order that must be open
 
 _MINUTE_MS = 60_000
 
@@ -121,11 +111,19 @@ TABLE: tuple[Row, ...] = (
     Row(Verdict(OutcomeKind.REFUSED, "firewall"), _only(403), texts=("<html",)),
     Row(Verdict(OutcomeKind.UNKNOWN, "forbidden"), _only(403)),
     Row(Verdict(OutcomeKind.UNKNOWN, "split_result"), _only(409)),
+    # What the engine says about a replace comes in two halves; without them only the checks before it are a judgement.
+    Row(Verdict(OutcomeKind.REFUSED, "filter"), _REFUSAL, _codes(-2010), ("filter failure",), _REPLACE),
+    Row(
+        Verdict(OutcomeKind.UNKNOWN, "split_result"),
+        _REFUSAL,
+        _codes(-2010, -2011, -2013, -2021, -2022),
+        calls=_REPLACE,
+    ),
     # Our order is there already: to be looked up and adopted, never a rejection (docs/binance.md §3.2).
     Row(Verdict(OutcomeKind.UNKNOWN, "duplicate"), _REFUSAL, texts=("duplicate order sent",), calls=_PLACE),
     # Nothing to cancel: says "not open", and nothing about why.
-    Row(Verdict(OutcomeKind.REFUSED, "not_open"), _REFUSAL, _codes(-2011), ("unknown order sent",), _CANCEL),
-    Row(Verdict(OutcomeKind.REFUSED, "not_open"), _REFUSAL, _codes(-2013), calls=_CANCEL),
+    Row(Verdict(OutcomeKind.REFUSED, "not_open"), _REFUSAL, _codes(-2011, -2038), ("unknown order sent",), _ENDING),
+    Row(Verdict(OutcomeKind.REFUSED, "not_open"), _REFUSAL, _codes(-2013), calls=_ENDING),
     Row(Verdict(OutcomeKind.REFUSED, "cancel_restricted"), _REFUSAL, _codes(-2011), ("cancel restrictions",), _CANCEL),
     # Look-ups.
     Row(Verdict(OutcomeKind.NOT_FOUND, "not_found"), _only(400), _codes(-2013), calls=_QUERY),
@@ -133,7 +131,7 @@ TABLE: tuple[Row, ...] = (
     Row(Verdict(OutcomeKind.REFUSED, "id_mismatch"), _REFUSAL, _codes(-2039)),
     # Causes that share -2010, -2011 and -1013 differ by text alone.
     Row(Verdict(OutcomeKind.REFUSED, "insufficient_funds"), _REFUSAL, _codes(-2010, -1013), ("insufficient balance",)),
-    Row(Verdict(OutcomeKind.REFUSED, "filter"), _REFUSAL, _codes(-2010, -1013), ("filter failure",)),
+    Row(Verdict(OutcomeKind.REFUSED, "filter"), _REFUSAL, _codes(-2010, -2038, -1013), ("filter failure",)),
     Row(
         Verdict(OutcomeKind.REFUSED, "would_match"),
         _REFUSAL,
@@ -144,7 +142,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         Verdict(OutcomeKind.REFUSED, "market_closed"),
         _REFUSAL,
-        _codes(-2010, -2011, -1013),
+        _codes(-2010, -2011, -2038, -1013),
         ("market is closed", "in this trading phase", "for this phase"),
     ),
     Row(
@@ -168,13 +166,20 @@ TABLE: tuple[Row, ...] = (
     Row(
         Verdict(OutcomeKind.REFUSED, "unsupported"),
         _REFUSAL,
-        _codes(-2010, -2011, -1013),
+        _codes(-2010, -2011, -2038, -1013),
         (
             "not supported for this symbol",
             "not support for this symbol",
+            "(quantity increase) is not supported",
             "unsupported order combination",
             "does not allow the specified self-trade prevention mode",
         ),
+    ),
+    Row(
+        Verdict(OutcomeKind.REFUSED, "no_change"),
+        _REFUSAL,
+        _codes(-2010, -2011, -2038, -1013),
+        ("would change no state",),
     ),
     Row(Verdict(OutcomeKind.REFUSED, "thin_book"), _REFUSAL, _codes(-1112)),
     Row(Verdict(OutcomeKind.REFUSED, "symbol"), _REFUSAL, _codes(-1121, -1220)),
@@ -200,47 +205,3 @@ def classify(call: Call, status: int, code: int | None, message: str) -> Verdict
     # The code 0 of proxies and geo-blocks is no code of the API.
     code = code or None
     return next(row.verdict for row in TABLE if row.fits(call, status, code, lowered))
-
-
-def retry_after_ms(header: str | None) -> int | None:
-    """A Retry-After header in seconds as ms; None when absent or not a number of seconds."""
-    text = (header or "").strip()
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        return None
-    return int(text) * 1000
-
-
-_BEFORE_FIRST_BYTE: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
-    ("too_late", (TooLate,)),
-    ("name_resolution", (urllib3_errors.NameResolutionError,)),
-    ("tls_failed", (ssl.SSLError, urllib3_errors.SSLError)),
-    ("connect_failed", (urllib3_errors.NewConnectionError, ConnectionError)),  # a NewConnectionError is a TimeoutError
-    ("connect_timeout", (urllib3_errors.TimeoutError, TimeoutError)),
-)
-_AFTER_FIRST_BYTE: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
-    ("read_timeout", (requests.Timeout, urllib3_errors.TimeoutError, TimeoutError)),
-    ("connection_lost", (requests.RequestException, urllib3_errors.HTTPError, OSError)),
-)
-
-
-def classify_failure(error: BaseException, *, begun: bool) -> Failure:
-    """What an exception of the transport proves. ``begun``: the first byte was (or may have been) written."""
-    kind = OutcomeKind.UNKNOWN if begun else OutcomeKind.NOT_SENT
-    table = _AFTER_FIRST_BYTE if begun else _BEFORE_FIRST_BYTE
-    chain = tuple(_chain(error))
-    for reason, types in table:
-        if any(isinstance(link, types) for link in chain):
-            return Failure(kind, reason)
-    return Failure(kind, "internal_error")
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it wraps: requests and urllib3 keep the cause in their arguments."""
-    seen: list[BaseException] = []
-    waiting = [error]
-    while waiting and len(seen) < 10:
-        link = waiting.pop()
-        seen.append(link)
-        yield link
-        inner = [*link.args, getattr(link, "reason", None), link.__cause__]
-        waiting.extend(item for item in inner if isinstance(item, BaseException) and item not in seen)

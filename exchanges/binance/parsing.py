@@ -6,17 +6,22 @@ Pure: no clock, no I/O. Everything that does not have the documented shape (docs
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
-from typing import Any, NoReturn
+from typing import Any
 
+from exchanges.http.decoding import Unparsable, decode, record, records
 from exchanges.reports import (
     BalanceReport,
+    CommissionReport,
+    DepthReport,
     Fee,
+    FeeRates,
     InstrumentReport,
+    OrderCountReport,
     OrderReport,
     QuoteReport,
     ReportedStatus,
@@ -41,43 +46,6 @@ STATUSES: dict[str, ReportedStatus] = {
 }
 
 
-class Unparsable(Exception):
-    """An answer without the shape that it must have. The text names the field, never a value."""
-
-    reason = "unparsable"
-
-
-class Mismatch(Unparsable):
-    """A well-formed answer about something else than what was asked."""
-
-    reason = "mismatch"
-
-
-def decode(content: bytes) -> Any:
-    """JSON with decimals instead of floats. Raises ``Unparsable``, also for NaN and for a name given twice."""
-    try:
-        return json.loads(
-            content.decode("utf-8"),
-            parse_float=Decimal,
-            parse_constant=_no_constant,
-            object_pairs_hook=_object,
-        )
-    except (ValueError, RecursionError):
-        pass
-    raise Unparsable("not JSON")  # outside the handler: the decoder's error holds the whole body
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    named = dict(pairs)
-    if len(named) != len(pairs):
-        raise ValueError("a name given twice")
-    return named
-
-
 def error_of(content: bytes) -> tuple[int | None, str]:
     """Code and message of an error body; without a code the start of the text stands in for the message."""
     try:
@@ -89,20 +57,6 @@ def error_of(content: bytes) -> tuple[int | None, str]:
         if isinstance(code, int) and not isinstance(code, bool):
             return code, message if isinstance(message, str) else ""
     return None, content[:500].decode("utf-8", errors="replace")
-
-
-def record(body: Any) -> dict[str, Any]:
-    """``body`` as an object, or ``Unparsable``."""
-    if not isinstance(body, dict):
-        raise Unparsable("not an object")
-    return body
-
-
-def records(body: Any) -> list[dict[str, Any]]:
-    """``body`` as a list of objects, or ``Unparsable``."""
-    if not isinstance(body, list):
-        raise Unparsable("not a list")
-    return [record(item) for item in body]
 
 
 def _text(item: dict[str, Any], name: str) -> str:
@@ -167,13 +121,21 @@ def moment(item: dict[str, Any], name: str) -> datetime:
         raise Unparsable(name) from None
 
 
-def _order(item: dict[str, Any], client_order_id: str, as_of: datetime, source: str) -> OrderReport:
+def _order(
+    item: dict[str, Any],
+    client_order_id: str,
+    as_of: datetime,
+    source: str,
+    *,
+    quantity_name: str = "origQty",
+    quote_name: str = "cummulativeQuoteQty",
+) -> OrderReport:
     raw_status = _text(item, "status")
     status = STATUSES.get(raw_status, ReportedStatus.UNRECOGNISED)
     executed = _not_negative(item, "executedQty")
     if status is ReportedStatus.OPEN and executed > 0:
         status = ReportedStatus.PARTIALLY_FILLED
-    cumulative_quote = _amount(item, "cummulativeQuoteQty")
+    cumulative_quote = _amount(item, quote_name)
     reason = item.get("expiryReason")
     if not isinstance(reason, str) or not reason:
         named = status is ReportedStatus.UNRECOGNISED or raw_status == "EXPIRED_IN_MATCH"
@@ -186,7 +148,7 @@ def _order(item: dict[str, Any], client_order_id: str, as_of: datetime, source: 
         type=_text(item, "type"),
         status=status,
         price=_positive_or_none(item, "price"),
-        quantity=_positive_or_none(item, "origQty"),
+        quantity=_positive_or_none(item, quantity_name),
         cumulative_quantity=executed,
         # Below zero means that the exchange does not know it any more (docs/binance.md §2.4).
         cumulative_quote=cumulative_quote if cumulative_quote >= 0 else None,
@@ -232,6 +194,70 @@ def canceled(body: Any) -> OrderReport:
     return _order(item, _text(item, "origClientOrderId"), moment(item, "transactTime"), "rest.cancel")
 
 
+def amended(body: Any) -> OrderReport:
+    """An answer of an amendment; its order has names of its own for quantity and quote (docs/binance.md §2.3)."""
+    item = record(body)
+    order = record(item.get("amendedOrder"))
+    at = moment(item, "transactTime")
+    return _order(
+        order,
+        _text(order, "clientOrderId"),
+        at,
+        "rest.amend",
+        quantity_name="qty",
+        quote_name="cumulativeQuoteQty",
+    )
+
+
+SUCCESS, FAILURE, NOT_ATTEMPTED = "SUCCESS", "FAILURE", "NOT_ATTEMPTED"
+
+# Every way in which a replace may end, by status and code (docs/binance.md §2.3).
+_SPLITS: dict[tuple[int, int | None], frozenset[tuple[str, str]]] = {
+    (200, None): frozenset({(SUCCESS, SUCCESS)}),
+    (409, -2021): frozenset({(SUCCESS, FAILURE), (FAILURE, SUCCESS)}),
+    (400, -2022): frozenset({(FAILURE, NOT_ATTEMPTED), (FAILURE, FAILURE)}),
+    (429, -2021): frozenset({(SUCCESS, FAILURE)}),
+    (429, -2022): frozenset({(FAILURE, NOT_ATTEMPTED)}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The halves of a replace answer, each with SUCCESS, FAILURE or NOT_ATTEMPTED and what stands behind it."""
+
+    cancel_result: str
+    cancel_answer: Any
+    place_result: str
+    place_answer: Any
+
+
+def replaced(status: int, content: bytes) -> Split | None:
+    """The halves of a replace answer; None when it has none, so that status and code alone have to do.
+
+    Raises ``Unparsable`` when it has halves that the exchange's table does not know under this status and code.
+    """
+    try:
+        item = record(decode(content))
+    except Unparsable:
+        return None
+    success = 200 <= status < 300
+    halves = item if success else item.get("data")
+    if not isinstance(halves, dict) or "cancelResult" not in halves:
+        return None
+    results = (_text(halves, "cancelResult"), _text(halves, "newOrderResult"))
+    code = None if success else _integer(item, "code")
+    if results not in _SPLITS.get((status, code), ()):
+        raise Unparsable("cancelResult")
+    return Split(results[0], halves.get("cancelResponse"), results[1], halves.get("newOrderResponse"))
+
+
+def error_in(body: Any) -> tuple[int, str]:
+    """Code and message of an error object inside an answer."""
+    item = record(body)
+    message = item.get("msg")
+    return _integer(item, "code"), message if isinstance(message, str) else ""
+
+
 def queried(body: Any, source: str = "rest.query") -> OrderReport:
     """An order object of a read. ``as_of`` is its last update: a read may lag, so the time of asking proves nothing."""
     item = record(body)
@@ -244,6 +270,11 @@ def queried(body: Any, source: str = "rest.query") -> OrderReport:
 def open_orders(body: Any) -> tuple[OrderReport, ...]:
     """A list of order objects."""
     return tuple(queried(item, "rest.open_orders") for item in records(body))
+
+
+def history(body: Any) -> tuple[OrderReport, ...]:
+    """A page of allOrders, in the order of the page."""
+    return tuple(queried(item, "rest.order_history") for item in records(body))
 
 
 def _fees(item: dict[str, Any]) -> tuple[Fee, ...]:
@@ -324,6 +355,60 @@ def quotes(body: Any) -> tuple[QuoteReport, ...]:
         QuoteReport(_text(item, "symbol"), _positive_or_none(item, "bidPrice"), _positive_or_none(item, "askPrice"))
         for item in records(body)
     )
+
+
+def depth(body: Any, symbol: str) -> DepthReport:
+    """A depth answer; it does not name its symbol."""
+    item = record(body)
+    return DepthReport(symbol, _levels(item, "bids"), _levels(item, "asks"))
+
+
+def _levels(item: dict[str, Any], name: str) -> tuple[tuple[Decimal, Decimal], ...]:
+    levels = item.get(name)
+    if not isinstance(levels, list):
+        raise Unparsable(name)
+    found = []
+    for level in levels:
+        if not isinstance(level, list) or len(level) != 2:
+            raise Unparsable(name)
+        pair = {"price": level[0], "quantity": level[1]}
+        found.append((_positive(pair, "price"), _positive(pair, "quantity")))
+    return tuple(found)
+
+
+def commission(body: Any) -> CommissionReport:
+    """The fee rates of one symbol."""
+    item = record(body)
+    discount = record(item.get("discount"))
+    in_force = _flag(discount, "enabledForAccount") and _flag(discount, "enabledForSymbol")
+    return CommissionReport(
+        symbol=_text(item, "symbol"),
+        standard=_rates(item, "standardCommission"),
+        special=_rates(item, "specialCommission"),
+        tax=_rates(item, "taxCommission"),
+        discount_asset=_text(discount, "discountAsset") if in_force else None,
+        discount=_not_negative(discount, "discount") if in_force else None,
+    )
+
+
+def _rates(item: dict[str, Any], name: str) -> FeeRates:
+    rates = record(item.get(name))
+    return FeeRates(*(_not_negative(rates, kind) for kind in ("maker", "taker", "buyer", "seller")))
+
+
+_INTERVAL_MS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
+
+
+def order_counts(body: Any) -> tuple[OrderCountReport, ...]:
+    """The windows of the unfilled-order count."""
+    found = []
+    for item in records(body):
+        interval = _INTERVAL_MS.get(_text(item, "interval"))
+        if interval is None:
+            raise Unparsable("interval")
+        window_ms = interval * _integer(item, "intervalNum")
+        found.append(OrderCountReport(window_ms, _integer(item, "limit"), _integer(item, "count")))
+    return tuple(found)
 
 
 def server_ms(body: Any) -> int:

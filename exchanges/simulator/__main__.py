@@ -10,12 +10,15 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import uvloop
 from aiohttp import web
 
-from exchanges.simulator.journal import Journal, JournalBusy
+from exchanges.simulator.btcturk_venue import BtcturkVenue
+from exchanges.simulator.journal import Entry, Journal, JournalBusy, chosen, tagged
 from exchanges.simulator.server import Simulator
 from exchanges.simulator.venue import Venue
 
@@ -49,10 +52,16 @@ def parser() -> argparse.ArgumentParser:
 async def run(options: argparse.Namespace, journal: Journal) -> None:
     """Serve until SIGTERM or SIGINT."""
     venue = Venue(options.seed, journal.append)
-    venue.restore(journal.load())
-    venue.frozen = venue.frozen or options.frozen
-    journal.rewrite(venue.snapshot())
-    simulator = Simulator(venue, seed=options.seed, short_bounds=options.short_bounds)
+    btcturk = BtcturkVenue(options.seed, lambda entry: journal.append({**entry, "exchange": "btcturk"}))
+    for exchange, each in (("binance", venue), ("btcturk", btcturk)):
+        each.restore(chosen(exchange, journal.load()))
+        each.frozen = each.frozen or options.frozen
+
+    def snapshot() -> Iterator[Entry]:
+        return chain(venue.snapshot(), tagged("btcturk", btcturk.snapshot()))
+
+    journal.rewrite(snapshot())
+    simulator = Simulator(venue, btcturk, seed=options.seed, short_bounds=options.short_bounds)
     server = web.Server(simulator.serve, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=GRACE_SECONDS)
     await runner.setup()
@@ -71,9 +80,11 @@ async def run(options: argparse.Namespace, journal: Journal) -> None:
     await stopping.wait()
     failed = heart.done() and not heart.cancelled() and heart.exception()
     heart.cancel()
+    simulator.sockets.shut_down(None, 0)
+    simulator.btcturk.streams.disconnect(None, reset=False)
     await runner.cleanup()
     await simulator.stop()
-    journal.rewrite(venue.snapshot())
+    journal.rewrite(snapshot())
     if failed:
         raise failed
 

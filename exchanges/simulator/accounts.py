@@ -30,7 +30,10 @@ class Balance:
 
 @dataclass(slots=True)
 class Account:
-    """One trading account. Fee rates are fractions of the received amount (0.001 is 10 bps)."""
+    """One trading account. Fee rates are fractions of the received amount (0.001 is 10 bps).
+
+    With a `public_key` (PEM or base64) the account signs with that key instead of its secret.
+    """
 
     name: str
     api_key: str
@@ -41,6 +44,7 @@ class Account:
     bnb_fees: bool = False
     updated: int = 0
     balances: dict[str, Balance] = field(default_factory=dict)
+    public_key: str = ""
 
     def balance(self, asset: str) -> Balance:
         """The balance of `asset`, created empty when new."""

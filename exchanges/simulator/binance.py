@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,12 +16,23 @@ from exchanges.matching import SelfTrade, Side, TimeInForce
 from exchanges.simulator import binance_views as views
 from exchanges.simulator import filters, signatures
 from exchanges.simulator.accounts import Account
+from exchanges.simulator.binance_calls import (
+    ORDER_SPEC,
+    RESTRICTIONS,
+    Answer,
+    Endpoint,
+    Request,
+    check_order_ids,
+    check_order_shape,
+    refusal,
+    shape_of,
+)
+from exchanges.simulator.binance_changes import Changes
 from exchanges.simulator.binance_params import (
     ANY,
     API_KEY,
     BOOLEAN,
     CLIENT_ID,
-    DECIMAL,
     INTEGER,
     SIGNING,
     SYMBOL,
@@ -34,7 +44,6 @@ from exchanges.simulator.binance_params import (
     check_timing,
     decimal,
     integer,
-    missing,
     moment,
     timing,
 )
@@ -48,7 +57,6 @@ from exchanges.simulator.venue import (
     OrderType,
     Refusal,
     Refused,
-    Status,
     Venue,
 )
 
@@ -61,149 +69,9 @@ PREFIX = "/api/v3/"
 MAKER_FILL_CREDIT = 5
 """Unfilled orders given back on a maker's first fill; a taker's gives back one (docs/binance.md §6)."""
 
-REFUSALS = {
-    Refusal.INSUFFICIENT_BALANCE: (-2010, "Account has insufficient balance for requested action."),
-    Refusal.DUPLICATE_CLIENT_ID: (-2010, "Duplicate order sent."),
-    Refusal.WOULD_TAKE: (-2010, "Order would immediately match and take."),
-    Refusal.WOULD_TRIGGER: (-2010, "Order would trigger immediately."),
-    Refusal.MAX_NUM_ORDERS: (-2010, "Filter failure: MAX_NUM_ORDERS"),
-    Refusal.MAX_NUM_ALGO_ORDERS: (-2010, "Filter failure: MAX_NUM_ALGO_ORDERS"),
-    Refusal.THIN_BOOK: (-2010, "Order book liquidity is less than `LOT_SIZE` filter minimum quantity."),
-    Refusal.UNKNOWN_ORDER: (-2011, "Unknown order sent."),
-    Refusal.CANCEL_RESTRICTED: (-2011, "Order was not canceled due to cancel restrictions."),
-}
-
 TRADE_COMBINATIONS = (frozenset({"startTime", "endTime"}), frozenset({"orderId", "fromId"}))
 """The only pairs of optional parameters myTrades takes (docs/binance.md §2.6)."""
 UNSUPPORTED = {"STOP_LOSS": "Stop loss", "TAKE_PROFIT": "Take profit"}
-RESTRICTIONS = {"ONLY_NEW": Status.NEW, "ONLY_PARTIALLY_FILLED": Status.PARTIALLY_FILLED}
-
-_ORDER_OPTIONAL = {
-    "timeInForce": WORD,
-    "quantity": DECIMAL,
-    "quoteOrderQty": DECIMAL,
-    "price": DECIMAL,
-    "stopPrice": DECIMAL,
-    "icebergQty": DECIMAL,
-    "trailingDelta": INTEGER,
-    "newClientOrderId": CLIENT_ID,
-    "strategyId": INTEGER,
-    "strategyType": INTEGER,
-    "newOrderRespType": WORD,
-    "selfTradePreventionMode": WORD,
-    "pegPriceType": WORD,
-    "pegOffsetType": WORD,
-    "pegOffsetValue": INTEGER,
-}
-ORDER_SPEC: Spec = {
-    "symbol": (SYMBOL, True),
-    "side": (WORD, True),
-    "type": (WORD, True),
-    **{name: (pattern, False) for name, pattern in _ORDER_OPTIONAL.items()},
-    **SIGNING,
-}
-
-NEEDS = {
-    "LIMIT": ("timeInForce", "quantity", "price"),
-    "MARKET": (),
-    "LIMIT_MAKER": ("quantity", "price"),
-    "STOP_LOSS": ("quantity", "stopPrice"),
-    "TAKE_PROFIT": ("quantity", "stopPrice"),
-    "STOP_LOSS_LIMIT": ("timeInForce", "quantity", "price", "stopPrice"),
-    "TAKE_PROFIT_LIMIT": ("timeInForce", "quantity", "price", "stopPrice"),
-}
-"""Parameters a type needs (docs/binance.md §2.2)."""
-CONDITIONAL = ("timeInForce", "quantity", "quoteOrderQty", "price", "stopPrice")
-
-
-@dataclass(slots=True, frozen=True)
-class Answer:
-    """A finished HTTP answer."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str]
-
-
-@dataclass(slots=True, frozen=True)
-class Endpoint:
-    """One call: its parameters, weights, whether it is signed, and what carries it out."""
-
-    run: Callable[[Request], Any]
-    spec: Spec
-    weight: Callable[[Call], int]
-    signed: bool = False
-    success_weight: int | None = None
-    places: bool = False
-    precheck: Callable[[Mapping[str, str]], None] | None = None
-
-
-@dataclass(slots=True, frozen=True)
-class Request:
-    """A call that passed all checks up to the signature. `stamp` and `window` in ms."""
-
-    call: Call
-    endpoint: Endpoint
-    now: int
-    account: Account | None = None
-    stamp: Decimal = Decimal(0)
-    window: Decimal = Decimal(0)
-
-    @property
-    def params(self) -> dict[str, str]:
-        """The decoded parameters."""
-        return self.call.params
-
-    @property
-    def scale(self) -> int:
-        """Factor from ms to the time unit of the answer."""
-        return 1000 if self.call.microseconds else 1
-
-    def at(self, now: int) -> Request:
-        """The same request carried out at another time."""
-        return replace(self, now=now)
-
-    @property
-    def owner(self) -> Account:
-        """The account of a signed call."""
-        if self.account is None:
-            raise BinanceError(-2014, "API-key format invalid.", 401)
-        return self.account
-
-
-def check_order_shape(params: Mapping[str, str]) -> None:
-    """Enums and parameters by type: what is mandatory, what must not be there."""
-    kind = params["type"]
-    if params["side"] not in ("BUY", "SELL"):
-        raise BinanceError(-1117, "Invalid side.")
-    if kind not in NEEDS:
-        raise BinanceError(-1116, "Invalid orderType.")
-    needs = NEEDS[kind]
-    for name in needs:
-        if name not in params:
-            raise missing(name)
-    if kind == "MARKET" and "quantity" not in params and "quoteOrderQty" not in params:
-        raise missing("quantity")
-    allowed = {"quantity", "quoteOrderQty"} if kind == "MARKET" else set(needs)
-    for name in CONDITIONAL:
-        if name in params and name not in allowed:
-            raise BinanceError(-1106, f"Parameter '{name}' sent when not required.")
-    if kind == "MARKET" and "quantity" in params and "quoteOrderQty" in params:
-        raise BinanceError(-1106, "Parameter 'quoteOrderQty' sent when not required.")
-    if params.get("timeInForce", "GTC") not in TimeInForce.__members__:
-        raise BinanceError(-1115, "Invalid timeInForce.")
-    if params.get("newOrderRespType", "ACK") not in ("ACK", "RESULT", "FULL"):
-        raise BinanceError(-1130, "Data sent for parameter 'newOrderRespType' is not valid.")
-    if int(params.get("strategyType", 1_000_000)) < 1_000_000:
-        raise BinanceError(-1134, "strategyType was less than 1000000.")
-
-
-def check_order_ids(params: Mapping[str, str]) -> None:
-    """GET and DELETE order need one of the two ids."""
-    if "orderId" not in params and "origClientOrderId" not in params:
-        raise BinanceError(-1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!")
-    if params.get("cancelRestrictions", "ONLY_NEW") not in RESTRICTIONS:
-        raise BinanceError(-1145, "Invalid cancelRestrictions")
 
 
 def _depth_weight(call: Call) -> int:
@@ -281,6 +149,7 @@ class BinanceFace:
                 lambda call: 5 if "orderId" in call.params else 20,
                 True,
             ),
+            **Changes(self).endpoints(ids),
             "GET rateLimit/order": Endpoint(self._order_counts, dict(SIGNING), fixed(40), True),
             "GET account/commission": Endpoint(self._commission, one, fixed(20), True),
         }
@@ -305,17 +174,23 @@ class BinanceFace:
             endpoint.precheck(call.params)
         stamp, window = timing(call.params)
         check_timing(stamp, window, now)
-        if not signatures.verify(account.api_secret, call.raw_query, call.raw_body, call.params["signature"]):
+        if not self._signature_fits(call, account):
             raise BinanceError(-1022, "Signature for this request is not valid.")
         return Request(call, endpoint, now, account, stamp, window)
 
     def authentic(self, call: Call) -> Account | None:
         """The account whose valid signature the call carries, whatever else is wrong with it."""
         account = self.venue.by_key.get(call.api_key or "")
-        if account is None:
-            return None
+        return account if account is not None and self._signature_fits(call, account) else None
+
+    @staticmethod
+    def _signature_fits(call: Call, account: Account) -> bool:
+        if call.logged_on:
+            return True
         signature = call.params.get("signature", "")
-        return account if signatures.verify(account.api_secret, call.raw_query, call.raw_body, signature) else None
+        if call.message is not None:
+            return signatures.fits(account.api_secret, account.public_key, call.message, signature)
+        return signatures.verify(account.api_secret, call.raw_query, call.raw_body, signature, account.public_key)
 
     def recheck(self, request: Request, now: int) -> None:
         """The second timing check, right before the matching engine: a failure burns one unfilled order."""
@@ -335,8 +210,7 @@ class BinanceFace:
         except BinanceError as error:
             return self.error(error, request.now, request.endpoint.weight(request.call))
         except Refused as refused:
-            code, text = REFUSALS[refused.reason]
-            return self.error(BinanceError(code, text), request.now, request.endpoint.weight(request.call))
+            return self.error(refusal(refused), request.now, request.endpoint.weight(request.call))
         endpoint = request.endpoint
         weight = endpoint.success_weight if endpoint.success_weight is not None else endpoint.weight(request.call)
         headers: dict[str, str] = {}
@@ -385,7 +259,10 @@ class BinanceFace:
 
     def error(self, error: BinanceError, now: int, weight: int) -> Answer:
         """Word an error; the listed weight is charged."""
-        return self.finish(error.status, {"code": error.code, "msg": error.msg}, now, weight, error.headers)
+        body = {"code": error.code, "msg": error.msg}
+        if error.data is not None:
+            body["data"] = error.data
+        return self.finish(error.status, body, now, weight, error.headers)
 
     def finish(self, status: int, body: Any, now: int, weight: int, headers: Mapping[str, str]) -> Answer:
         """Charge weight, add the headers every answer has."""
@@ -415,7 +292,8 @@ class BinanceFace:
             credit = MAKER_FILL_CREDIT if event.trade.is_maker else 1
             self.limits.count_order(event.order.account, event.time, -credit)
 
-    def _market(self, request: Request) -> Market:
+    def market(self, request: Request) -> Market:
+        """The market of the `symbol` parameter."""
         market = self.venue.markets.get(request.params["symbol"])
         if market is None:
             raise BinanceError(-1121, "Invalid symbol.")
@@ -435,10 +313,18 @@ class BinanceFace:
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
                 raise BinanceError(-1100, "Illegal characters found in parameter 'symbols'.")
         else:
-            return list(self.venue.markets.values())
+            names = list(self.venue.markets)
         if any(name not in self.venue.markets for name in names):
             raise BinanceError(-1121, "Invalid symbol.")
-        return [self.venue.markets[name] for name in names]
+        markets = [self.venue.markets[name] for name in names]
+        if "symbol" in params:
+            self._check_status(params, markets[0])
+        return [market for market in markets if market.status.value == params.get("symbolStatus", market.status.value)]
+
+    @staticmethod
+    def _check_status(params: Mapping[str, str], market: Market) -> None:
+        if params.get("symbolStatus", market.status.value) != market.status.value:
+            raise BinanceError(-1220, "The symbol's status does not match the requested symbolStatus.")
 
     # -- market data ---------------------------------------------------------------------------------------------
 
@@ -450,19 +336,22 @@ class BinanceFace:
 
     def _exchange_info(self, request: Request) -> Any:
         markets = self._asked(request.params)
-        if request.params.get("symbolStatus", "TRADING") != "TRADING":
-            markets = []
         permission_sets = request.params.get("showPermissionSets") != "false"
         return {
             "timezone": "UTC",
             "serverTime": request.now * request.scale,
             "rateLimits": views.rate_limits(self.limits.settings),
             "exchangeFilters": [],
-            "symbols": [views.symbol_object(market.rules, permission_sets=permission_sets) for market in markets],
+            "symbols": [
+                views.symbol_object(market.rules, market.status.value, permission_sets=permission_sets)
+                for market in markets
+            ],
         }
 
     def _depth(self, request: Request) -> Any:
-        book = self._market(request).book
+        market = self.market(request)
+        self._check_status(request.params, market)
+        book = market.book
         limit = min(5000, _count(request.params.get("limit"), 100))
         return {
             "lastUpdateId": book.version,
@@ -492,7 +381,7 @@ class BinanceFace:
         return rows[0] if "symbol" in request.params else rows
 
     def _avg_price(self, request: Request) -> Any:
-        market = self._market(request)
+        market = self.market(request)
         return {
             "mins": market.rules.average_minutes,
             "price": views.dec(market.last),
@@ -501,10 +390,10 @@ class BinanceFace:
 
     # -- orders --------------------------------------------------------------------------------------------------
 
-    def _order_request(self, request: Request) -> OrderRequest:
+    def order_request(self, request: Request) -> OrderRequest:
         """Symbol, precision, capabilities and stateless filters of a new order."""
         params = request.params
-        market = self._market(request)
+        market = self.market(request)
         quantity, price = decimal(params, "quantity"), decimal(params, "price")
         quote_quantity, stop_price = decimal(params, "quoteOrderQty"), decimal(params, "stopPrice")
         kind, side = params["type"], Side(params["side"])
@@ -544,7 +433,7 @@ class BinanceFace:
         )
 
     def _new_order(self, request: Request) -> Any:
-        wanted = self._order_request(request)
+        wanted = self.order_request(request)
         over = self.limits.orders_over(wanted.account, request.now)
         if over is not None:
             limit, interval, wait = over
@@ -556,14 +445,10 @@ class BinanceFace:
         except Refused:
             self.limits.count_order(wanted.account, request.now, -1)
             raise
-        default = "FULL" if wanted.type in (OrderType.LIMIT, OrderType.MARKET) else "ACK"
-        shape = request.params.get("newOrderRespType", default)
-        if shape == "FULL":
-            return views.full(placement, request.scale)
-        return (views.ack if shape == "ACK" else views.result)(placement.order, request.scale)
+        return views.placed(placement, shape_of(request), request.scale)
 
     def _test_order(self, request: Request) -> Any:
-        self._order_request(request)
+        self.order_request(request)
         if request.params.get("computeCommissionRates") == "true":
             return views.commission(request.owner, None)
         return {}
@@ -572,7 +457,7 @@ class BinanceFace:
         return request.params.get("newClientOrderId") or f"cancel-{market.execution_id + 1}"
 
     def _cancel_order(self, request: Request) -> Any:
-        market = self._market(request)
+        market = self.market(request)
         cancel_id = self._cancel_id(request, market)
         order = self.venue.cancel(
             request.owner.name,
@@ -586,7 +471,7 @@ class BinanceFace:
         return views.canceled(order, cancel_id, request.scale)
 
     def _cancel_all(self, request: Request) -> Any:
-        market = self._market(request)
+        market = self.market(request)
         cancel_id = self._cancel_id(request, market)
         orders = self.venue.cancel_all(request.owner.name, market.rules.symbol, request.now, cancel_id)
         if not orders:
@@ -601,7 +486,7 @@ class BinanceFace:
         return time + self.faults.lag(kind, request.call.name, facts) <= request.now
 
     def _get_order(self, request: Request) -> Any:
-        market = self._market(request)
+        market = self.market(request)
         order_id, client_id = integer(request.params, "orderId"), request.params.get("origClientOrderId")
         symbol, owner = market.rules.symbol, request.owner.name
         order = self.venue.find(owner, symbol, order_id=order_id, client_order_id=client_id)
@@ -614,7 +499,7 @@ class BinanceFace:
         return views.order_object(order, request.scale)
 
     def _open_orders(self, request: Request) -> Any:
-        symbol = self._market(request).rules.symbol if "symbol" in request.params else None
+        symbol = self.market(request).rules.symbol if "symbol" in request.params else None
         return [
             views.order_object(order, request.scale)
             for order in self.venue.open_orders(request.owner.name, symbol)
@@ -622,7 +507,7 @@ class BinanceFace:
         ]
 
     def _all_orders(self, request: Request) -> Any:
-        market, params = self._market(request), request.params
+        market, params = self.market(request), request.params
         symbol = market.rules.symbol
         rows = [
             order
@@ -654,7 +539,7 @@ class BinanceFace:
         return views.account_object(request.owner, assets, request.scale, omit_zero=omit)
 
     def _my_trades(self, request: Request) -> Any:
-        market, params = self._market(request), request.params
+        market, params = self.market(request), request.params
         chosen = frozenset(params) & {"orderId", "fromId", "startTime", "endTime"}
         if len(chosen) > 1 and chosen not in TRADE_COMBINATIONS:
             raise BinanceError(-1128, "Combination of optional parameters invalid.")
@@ -694,4 +579,4 @@ class BinanceFace:
         ]
 
     def _commission(self, request: Request) -> Any:
-        return views.commission(request.owner, self._market(request).rules.symbol)
+        return views.commission(request.owner, self.market(request).rules.symbol)

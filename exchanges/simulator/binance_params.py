@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 MAX_RECV_WINDOW = Decimal(60_000)
@@ -17,14 +17,17 @@ MAX_DECIMALS = 8
 
 
 class BinanceError(Exception):
-    """An error answer: HTTP status, code, text and extra headers."""
+    """An error answer: HTTP status, code, text, extra headers, and the `data` some errors carry."""
 
-    def __init__(self, code: int, msg: str, status: int = 400, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, code: int, msg: str, status: int = 400, headers: Mapping[str, str] | None = None, data: Any = None
+    ) -> None:
         super().__init__(msg)
         self.code = code
         self.msg = msg
         self.status = status
         self.headers = dict(headers or {})
+        self.data = data
 
 
 class Pattern(NamedTuple):
@@ -61,7 +64,10 @@ API_KEY = re.compile(r"^[A-Za-z0-9_-]{1,128}$")
 
 @dataclass(slots=True, frozen=True)
 class Call:
-    """One HTTP request, parameters decoded; the raw bytes are what is signed."""
+    """One request, parameters decoded; the raw bytes are what is signed.
+
+    Over the WebSocket API `message` is what is signed instead, and nothing has to be when the session is `logged_on`.
+    """
 
     method: str
     path: str
@@ -72,6 +78,8 @@ class Call:
     params: dict[str, str]
     sent: int
     duplicate: bool
+    message: bytes | None = None
+    logged_on: bool = False
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from exchanges.matching import EndReason, SelfTrade
 from exchanges.simulator.accounts import Account
 from exchanges.simulator.filters import SymbolRules
 from exchanges.simulator.limits import LimitSettings
-from exchanges.simulator.venue import Order, OrderType, Placement, Status, Trade
+from exchanges.simulator.venue import Amendment, Order, OrderType, Placement, Status, Trade
 
 Json = dict[str, Any]
 
@@ -92,6 +92,54 @@ def canceled(order: Order, cancel_id: str, scale: int) -> Json:
     body["clientOrderId"] = cancel_id
     del body["workingTime"]
     return body
+
+
+def amended(order: Order, amendment: Amendment, scale: int) -> Json:
+    """Answer of an amendment; quantity and quote have names of their own in it."""
+    return {
+        "transactTime": amendment.time * scale,
+        "executionId": amendment.execution_id,
+        "amendedOrder": {
+            "symbol": order.symbol,
+            "orderId": order.order_id,
+            "orderListId": -1,
+            "origClientOrderId": amendment.old_client_id,
+            "clientOrderId": order.client_order_id,
+            "price": dec(order.price),
+            "qty": dec(order.quantity),
+            "executedQty": dec(order.executed),
+            "preventedQty": dec(ZERO),
+            "quoteOrderQty": dec(order.quote_quantity),
+            "cumulativeQuoteQty": dec(order.quote_executed),
+            "status": order.status.value,
+            "timeInForce": order.time_in_force.value,
+            "type": order.type.value,
+            "side": order.side.value,
+            "workingTime": order.working_time * scale if order.working_time >= 0 else -1,
+            "selfTradePreventionMode": order.self_trade.value,
+        },
+    }
+
+
+def amendment_object(amendment: Amendment, scale: int) -> Json:
+    """One row of order/amendments."""
+    return {
+        "symbol": amendment.symbol,
+        "orderId": amendment.order_id,
+        "executionId": amendment.execution_id,
+        "origClientOrderId": amendment.old_client_id,
+        "newClientOrderId": amendment.new_client_id,
+        "origQty": dec(amendment.old_quantity),
+        "newQty": dec(amendment.new_quantity),
+        "time": amendment.time * scale,
+    }
+
+
+def placed(placement: Placement, shape: str, scale: int) -> Json:
+    """Answer of a placement in the shape that newOrderRespType names."""
+    if shape == "FULL":
+        return full(placement, scale)
+    return (ack if shape == "ACK" else result)(placement.order, scale)
 
 
 def order_object(order: Order, scale: int) -> Json:
@@ -231,14 +279,15 @@ def symbol_filters(rules: SymbolRules) -> list[Json]:
         },
         {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": rules.max_orders},
         {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": rules.max_algo_orders},
+        {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": rules.max_amends},
     ]
 
 
-def symbol_object(rules: SymbolRules, *, permission_sets: bool) -> Json:
+def symbol_object(rules: SymbolRules, status: str, *, permission_sets: bool) -> Json:
     """One symbol of exchangeInfo (docs/binance.md §2.5)."""
     body: Json = {
         "symbol": rules.symbol,
-        "status": "TRADING",
+        "status": status,
         "baseAsset": rules.base,
         "baseAssetPrecision": 8,
         "quoteAsset": rules.quote,
@@ -253,8 +302,8 @@ def symbol_object(rules: SymbolRules, *, permission_sets: bool) -> Json:
         "opoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": False,
-        "cancelReplaceAllowed": False,
-        "amendAllowed": False,
+        "cancelReplaceAllowed": True,
+        "amendAllowed": True,
         "pegInstructionsAllowed": False,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,

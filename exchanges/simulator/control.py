@@ -386,6 +386,12 @@ class Control:
             )
         except ValueError as error:
             raise ControlError(400, str(error)) from None
+        self._check_order(market, wanted)
+        placement = self.venue.place(wanted, now)
+        return {**order_row(placement.order), "trades": [trade_row(trade) for trade in placement.trades]}
+
+    def _check_order(self, market: Market, wanted: OrderRequest) -> None:
+        """What the venue's matching does not check itself."""
         self._check_shape(wanted)
         failed = filters.check(
             market.rules,
@@ -398,8 +404,6 @@ class Control:
         )
         if failed is not None:
             raise ControlError(400, f"Filter failure: {failed}")
-        placement = self.venue.place(wanted, now)
-        return {**order_row(placement.order), "trades": [trade_row(trade) for trade in placement.trades]}
 
     @staticmethod
     def _check_shape(wanted: OrderRequest) -> None:

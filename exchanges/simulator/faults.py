@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,13 +24,28 @@ KINDS: dict[str, Options] = {
     "reject": {"code": -2010, "msg": "Account has insufficient balance for requested action."},
     "garbage": {"body": "<html>it works</html>", "status": 200, "execute": True},
     "fill_on_cancel": {"quantity": None},
+    "hang": {"ms": 0, "execute": True},
 }
-"""Kinds of faults with their parameters and defaults."""
+"""Kinds of faults with their parameters and defaults. BTCTurk words its errors itself where the code is negative."""
 
-STANDING = frozenset({"not_found_for", "lagging_trades", "clock_skew"})
+BTCTURK_CALL = re.compile(r"[A-Z]+ /(api/)?v[12]/")
+
+STREAM_KINDS: dict[str, Options] = {
+    "stream_disconnect": {"deliver": False, "reset": False},
+    "stream_silence": {"pings": True},
+    "stream_drop": {},
+    "stream_duplicate": {},
+    "stream_reorder": {},
+    "stream_delay": {"ms": 1000},
+}
+"""Kinds that events of private streams suffer; `call` names the event."""
+
+KINDS.update(STREAM_KINDS)
+
+STANDING = frozenset({"not_found_for", "lagging_trades", "clock_skew", "stream_silence"})
 """Kinds that hold until they are deleted (or `times` runs out) and do not keep other faults from the same call."""
 
-MATCHES = ("account", "symbol", "client_order_id")
+MATCHES = ("exchange", "account", "symbol", "client_order_id")
 
 
 class BadFault(ValueError):
@@ -50,7 +66,7 @@ class Fault:
     hits: int = 0
 
     def fits(self, call: str, facts: Mapping[str, str | None]) -> bool:
-        """Whether the fault is meant for a call with these facts (account, symbol, client_order_id)."""
+        """Whether the fault is meant for a call with these facts (exchange, account, symbol, client_order_id)."""
         if self.times is not None and self.hits >= self.times:
             return False
         if self.call not in ("*", call):
@@ -90,12 +106,16 @@ class Faults:
         match = rest.pop("match", None) or {}
         if not isinstance(call, str) or not isinstance(skip, int) or not (times is None or isinstance(times, int)):
             raise BadFault("call is text, times an integer or null, skip an integer")
+        if kind == "hang" and not BTCTURK_CALL.match(call):
+            raise BadFault("hang needs a call of BTCTurk's, such as POST /api/v1/order")
         if not isinstance(match, dict) or set(match) - set(MATCHES):
             raise BadFault(f"match may name {', '.join(MATCHES)}")
         if unknown := set(rest) - set(KINDS[kind]):
             raise BadFault(f"{kind} has no parameter {', '.join(sorted(unknown))}")
         for name, value in rest.items():
             default = KINDS[kind][name]
+            if name == "code" and isinstance(value, str):
+                continue
             fits = value is None or isinstance(value, str) if default is None else type(value) is type(default)
             if not fits:
                 raise BadFault(f"{name} of {kind} has the wrong type")
@@ -111,14 +131,26 @@ class Faults:
     def take(self, call: str, facts: Mapping[str, str | None]) -> Fault | None:
         """The fault this call suffers, counted as used; None for a healthy call."""
         for fault in self.ordered:
-            if fault.kind in STANDING or not fault.fits(call, facts):
-                continue
-            if fault.skip:
-                fault.skip -= 1
-                continue
-            fault.hits += 1
-            return fault
+            if fault.kind not in STANDING and fault.kind not in STREAM_KINDS and self._hits(fault, call, facts):
+                return fault
         return None
+
+    def take_event(self, event: str, facts: Mapping[str, str | None]) -> Fault | None:
+        """The fault that one event of a private stream suffers, counted as used; None for a healthy one."""
+        for fault in self.ordered:
+            if fault.kind in STREAM_KINDS and self._hits(fault, event, facts):
+                return fault
+        return None
+
+    @staticmethod
+    def _hits(fault: Fault, call: str, facts: Mapping[str, str | None]) -> bool:
+        if not fault.fits(call, facts):
+            return False
+        if fault.skip:
+            fault.skip -= 1
+            return False
+        fault.hits += 1
+        return True
 
     def lag(self, kind: str, call: str, facts: Mapping[str, str | None]) -> int:
         """The lag in ms a read suffers from standing faults of `kind`; zero when healthy."""

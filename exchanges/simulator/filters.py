@@ -39,6 +39,7 @@ class SymbolRules:
     average_minutes: int = 5
     max_orders: int = 200
     max_algo_orders: int = 5
+    max_amends: int = 10
 
 
 def price_filter(rules: SymbolRules, price: Decimal) -> str | None:

@@ -24,6 +24,16 @@ def _line(entry: Entry) -> bytes:
     return _encode(entry).encode() + b"\n"
 
 
+def tagged(exchange: str, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Entries marked as another exchange's; Binance's carry no mark."""
+    return ({**entry, "exchange": exchange} for entry in entries)
+
+
+def chosen(exchange: str, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The entries of one exchange."""
+    return (entry for entry in entries if entry.get("exchange", "binance") == exchange)
+
+
 class JournalBusy(RuntimeError):
     """Another simulator uses this data directory."""
 

@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
 from decimal import Decimal
 
 from aiohttp import web
 
-from exchanges.simulator.binance import Answer, BinanceFace, Endpoint, Request
+from exchanges.simulator.binance import BinanceFace
+from exchanges.simulator.binance_calls import Answer, Endpoint, Request
+from exchanges.simulator.binance_control import BinanceControl
 from exchanges.simulator.binance_params import BinanceError, Call, parse
+from exchanges.simulator.binance_socket import PATH as SOCKET_PATH
+from exchanges.simulator.binance_socket import Sockets
+from exchanges.simulator.btcturk_control import BtcturkControl
+from exchanges.simulator.btcturk_server import PREFIXES, BtcturkServer
+from exchanges.simulator.btcturk_stream import PATHS as STREAM_PATHS
+from exchanges.simulator.btcturk_venue import BtcturkVenue
 from exchanges.simulator.clock import Clock
-from exchanges.simulator.control import Control
+from exchanges.simulator.controls import Controls
 from exchanges.simulator.faults import Fault, Faults
 from exchanges.simulator.limits import RateLimits
 from exchanges.simulator.market import TICK_SECONDS
 from exchanges.simulator.venue import Venue
+from exchanges.simulator.wire import drop, headers_of
 
 log = logging.getLogger("exchanges.simulator")
 
@@ -32,23 +40,42 @@ UNKNOWN_STATE = "Timeout waiting for response from backend server. Send status u
 class Simulator:
     """One running exchange: venue, faces, faults and the market's heartbeat."""
 
-    def __init__(self, venue: Venue, *, seed: int, short_bounds: bool) -> None:
+    def __init__(self, venue: Venue, btcturk: BtcturkVenue, *, seed: int, short_bounds: bool) -> None:
         self.venue = venue
         self.clock = Clock()
         self.faults = Faults()
         self.limits = RateLimits()
         self.binance = BinanceFace(venue, self.limits, self.faults)
-        self.control = Control(venue, self.faults, self.limits, self.clock, seed=seed, short_bounds=short_bounds)
+        self.sockets = Sockets(self.binance, self.faults, self.clock, self._answer)
+        self.control = BinanceControl(
+            venue, self.faults, self.limits, self.clock, self.sockets, seed=seed, short_bounds=short_bounds
+        )
         self._engine_timeout_ms: int = self.control.bounds["binance"]["engine_timeout_ms"]
+        self.btcturk = BtcturkServer(
+            btcturk,
+            self.faults,
+            self.clock,
+            seed=seed,
+            short_bounds=short_bounds,
+            send_by_ms=self.control.bounds["btcturk"]["send_by_ms"],
+        )
+        second = BtcturkControl(self.btcturk, self.limits, seed=seed, short_bounds=short_bounds)
+        self.controls = Controls(self.control, second)
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one HTTP request."""
         path = request.path
+        if path == SOCKET_PATH:
+            return await self.sockets.serve(request)
         body = await request.read() if request.can_read_body else b""
+        if path in STREAM_PATHS:
+            return await self.btcturk.streams.serve(request)
+        if path.lower().startswith(PREFIXES):
+            return await self.btcturk.serve(request, body)
         if path.startswith("/api/"):
             return await self._serve_binance(request, path, body)
         if path.startswith("/sim/"):
-            status, answer = self.control.handle(request.method, path, request.query, body)
+            status, answer = self.controls.handle(request.method, path, request.query, body)
             return web.Response(
                 status=status, body=json.dumps(answer, separators=(",", ":")).encode(), content_type="application/json"
             )
@@ -60,12 +87,14 @@ class Simulator:
             await asyncio.sleep(TICK_SECONDS)
             if not self.venue.frozen:
                 self.venue.tick(self.clock.now())
+            self.btcturk.beat()
 
     async def stop(self) -> None:
         """Give up what is still waiting to execute."""
-        for task in self.control.pending:
+        waiting = [*self.control.pending, *self.btcturk.pending]
+        for task in waiting:
             task.cancel()
-        await asyncio.gather(*self.control.pending, return_exceptions=True)
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     # -- Binance -------------------------------------------------------------------------------------------------
 
@@ -87,6 +116,7 @@ class Simulator:
         account = self.venue.by_key.get(call.api_key or "")
         client_id = call.params.get("newClientOrderId") if call.method == "POST" else None
         facts = {
+            "exchange": "binance",
             "account": account.name if account is not None else None,
             "symbol": call.params.get("symbol"),
             "client_order_id": client_id or call.params.get("origClientOrderId"),
@@ -142,7 +172,7 @@ class Simulator:
         if kind in ("drop_after", "drop_before"):
             if kind == "drop_after":
                 self._answer(call, endpoint, counted=True)
-            return _drop(request, reset=bool(options["reset"]))
+            return drop(request, reset=bool(options["reset"]))
         if kind in ("status", "garbage") and options["execute"]:
             self._answer(call, endpoint, counted=True)
         if kind == "garbage":
@@ -152,7 +182,7 @@ class Simulator:
                 status=options["status"],
                 body=str(options["html"]).encode(),
                 content_type="text/html",
-                headers=_headers(options["headers"]),
+                headers=headers_of(options["headers"]),
             )
         return _response(self._faulty(fault))
 
@@ -165,7 +195,7 @@ class Simulator:
         if fault.kind == "rate_limit":
             return self.binance.error(self.binance.too_much(options["code"], options["retry_after"]), now, 0)
         status = options.get("status", 400)
-        error = BinanceError(options["code"], options["msg"], status, _headers(options.get("headers", {})))
+        error = BinanceError(options["code"], options["msg"], status, headers_of(options.get("headers", {})))
         return self.binance.error(error, now, 1)
 
     async def _delayed(self, call: Call, endpoint: Endpoint, ms: int) -> web.Response:
@@ -194,7 +224,7 @@ class Simulator:
         self.control.pending.add(task)
         task.add_done_callback(self.control.pending.discard)
         if fault.options["answer"] == "drop":
-            return _drop(request, reset=False)
+            return drop(request, reset=False)
         return _response(self.binance.error(BinanceError(-1007, UNKNOWN_STATE, 504), self.clock.now(), 1))
 
     async def _execute_in(self, prepared: Request, ms: int) -> None:
@@ -209,32 +239,17 @@ class Simulator:
         account, params = self.binance.authentic(call), call.params
         if account is None or params.get("symbol") not in self.venue.markets:
             return
-        order_id = params.get("orderId")
+        order_id = params.get("orderId") or params.get("cancelOrderId")
         order = self.venue.find(
             account.name,
             params["symbol"],
             order_id=int(order_id) if order_id and order_id.isdigit() else None,
-            client_order_id=params.get("origClientOrderId"),
+            client_order_id=params.get("origClientOrderId") or params.get("cancelOrigClientOrderId"),
         )
         if order is not None and order.status.is_open:
             amount = order.leaves if quantity is None else min(order.leaves, Decimal(quantity))
             self.venue.fill_order(order, amount, self.clock.now())
 
 
-def _headers(headers: Mapping[str, object]) -> dict[str, str]:
-    return {str(name): str(value) for name, value in headers.items()}
-
-
 def _response(answer: Answer) -> web.Response:
     return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
-
-
-def _drop(request: web.BaseRequest, *, reset: bool) -> web.Response:
-    """Close the connection without a byte of answer: an orderly close, or a reset."""
-    transport = request.transport
-    if transport is not None:
-        if reset:
-            transport.abort()
-        else:
-            transport.close()
-    return web.Response()

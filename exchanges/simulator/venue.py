@@ -63,6 +63,21 @@ class Status(StrEnum):
         return self in (Status.NEW, Status.PARTIALLY_FILLED)
 
 
+class SymbolStatus(StrEnum):
+    """What may be done with a symbol: only in TRADING do orders come in and the market moves."""
+
+    TRADING = "TRADING"
+    END_OF_DAY = "END_OF_DAY"
+    HALT = "HALT"
+    BREAK = "BREAK"
+    CANCEL_ONLY = "CANCEL_ONLY"
+
+    @property
+    def takes_changes(self) -> bool:
+        """Whether open orders may be canceled and amended."""
+        return self in (SymbolStatus.TRADING, SymbolStatus.CANCEL_ONLY)
+
+
 class Refusal(StrEnum):
     """Why the venue refuses a request; a protocol face words it."""
 
@@ -75,6 +90,10 @@ class Refusal(StrEnum):
     THIN_BOOK = "THIN_BOOK"
     UNKNOWN_ORDER = "UNKNOWN_ORDER"
     CANCEL_RESTRICTED = "CANCEL_RESTRICTED"
+    MARKET_CLOSED = "MARKET_CLOSED"
+    AMEND_INCREASE = "AMEND_INCREASE"
+    NO_CHANGE = "NO_CHANGE"
+    MAX_NUM_ORDER_AMENDS = "MAX_NUM_ORDER_AMENDS"
 
 
 class Refused(Exception):
@@ -130,6 +149,7 @@ class Order:
     end_reason: str = ""
     strategy_id: int | None = None
     strategy_type: int | None = None
+    amends: int = 0
 
     @property
     def leaves(self) -> Decimal:
@@ -156,8 +176,45 @@ class Trade:
 
 
 @dataclass(slots=True, frozen=True)
+class Amendment:
+    """One lowered quantity of an order, which may have renamed it."""
+
+    symbol: str
+    order_id: int
+    execution_id: int
+    old_client_id: str
+    new_client_id: str
+    old_quantity: Decimal
+    new_quantity: Decimal
+    time: int
+
+
+@dataclass(slots=True, frozen=True)
+class Prevented:
+    """A match that self-trade prevention stopped, and the order it would have been with."""
+
+    id: int
+    counter_id: int
+    quantity: Decimal
+    price: Decimal
+
+
+@dataclass(slots=True, frozen=True)
+class BalanceEvent:
+    """Assets of an account that one change has touched; `transfers` are amounts that came from or went outside."""
+
+    account: Account
+    assets: tuple[str, ...]
+    transfers: tuple[tuple[str, Decimal], ...]
+    time: int
+
+
+@dataclass(slots=True, frozen=True)
 class OrderEvent:
-    """Something that happened to an order; `kind` is NEW, TRADE, CANCELED or EXPIRED. Read the order at once."""
+    """Something that happened to an order. Read the order at once.
+
+    `kind` is NEW, TRIGGERED (a stop order goes to work), TRADE, REPLACED (amended), CANCELED or EXPIRED.
+    """
 
     kind: str
     order: Order
@@ -166,6 +223,8 @@ class OrderEvent:
     trade: Trade | None = None
     cancel_client_id: str = ""
     first_fill: bool = False
+    previous_client_id: str = ""
+    prevented: Prevented | None = None
 
 
 @dataclass(slots=True)
@@ -189,6 +248,8 @@ class Market:
         self.trades: dict[int, list[Trade]] = {}
         self.by_account: dict[str, list[Trade]] = {}
         self.waiting: dict[int, Order] = {}
+        self.amendments: dict[int, list[Amendment]] = {}
+        self.status = SymbolStatus.TRADING
         self.order_id = self.trade_id = self.execution_id = 0
         self.book.set_depth(*self.walk.depth())
 
@@ -208,7 +269,9 @@ class _Dirty:
     accounts: set[str] = field(default_factory=set)
     orders: dict[tuple[str, int], Order] = field(default_factory=dict)
     trades: list[Trade] = field(default_factory=list)
+    amendments: list[Amendment] = field(default_factory=list)
     balances: set[tuple[str, str]] = field(default_factory=set)
+    transfers: list[tuple[str, str, Decimal]] = field(default_factory=list)
     clients: set[str] = field(default_factory=set)
     pools: bool = False
     markets: set[str] = field(default_factory=set)
@@ -218,6 +281,8 @@ class _Dirty:
 class Venue:
     """All state of the simulated exchange. One thread, one change at a time."""
 
+    order_kind: type[Order] = Order
+
     def __init__(
         self, seed: int, record: Callable[[Entry], None] | None = None, symbols: Iterable[SymbolRules] = SYMBOLS
     ) -> None:
@@ -225,6 +290,7 @@ class Venue:
         self._record = record
         self._rules = tuple(symbols)
         self.listeners: list[Callable[[OrderEvent], None]] = []
+        self.balance_listeners: list[Callable[[BalanceEvent], None]] = []
         self.frozen = False
         self._clear()
 
@@ -239,6 +305,7 @@ class Venue:
         self.calls: dict[str, int] = {}
         self.pools: dict[str, dict[str, Decimal]] = {"deposits": {}, "market": {}, "fees": {}}
         self._dirty = _Dirty()
+        self._prevented: Prevented | None = None
 
     # -- accounts ------------------------------------------------------------------------------------------------
 
@@ -273,6 +340,12 @@ class Venue:
         self._commit(now)
         return account, True
 
+    def set_public_key(self, name: str, public_key: str, now: int) -> None:
+        """Let an account sign with a private key from now on; the text is its public half."""
+        self.accounts[name].public_key = public_key
+        self._dirty.accounts.add(name)
+        self._commit(now)
+
     def deposit(self, name: str, balances: Mapping[str, Decimal], now: int) -> Account:
         """Add to (or, negative, withdraw from) the free balances. Raises ValueError when free would go below zero."""
         account = self.accounts[name]
@@ -297,6 +370,7 @@ class Venue:
     def _deposit(self, account: Account, asset: str, amount: Decimal) -> None:
         account.balance(asset).free += amount
         self._dirty.balances.add((account.name, asset))
+        self._dirty.transfers.append((account.name, asset, amount))
         self._pool("deposits", asset, amount)
 
     def _pool(self, pool: str, asset: str, amount: Decimal) -> None:
@@ -329,9 +403,11 @@ class Venue:
         market = self.markets[request.symbol]
         key = (account.name, request.symbol)
         client_id = request.client_order_id or f"sim-{request.symbol}-{market.order_id + 1}"
+        if market.status is not SymbolStatus.TRADING:
+            raise Refused(Refusal.MARKET_CLOSED)
         if (*key, client_id) in self.open_ids:
             raise Refused(Refusal.DUPLICATE_CLIENT_ID)
-        self._check_counts(market, key, request)
+        self.check_counts(market, request)
         if request.stop_price is not None and self._triggered(request.type, request.side, request.stop_price, market):
             raise Refused(Refusal.WOULD_TRIGGER)
         quantity, reserve = self._size(market, account, request)
@@ -390,6 +466,8 @@ class Venue:
         order = self.find(account, symbol, order_id=order_id, client_order_id=client_order_id)
         if order is None or not order.status.is_open:
             raise Refused(Refusal.UNKNOWN_ORDER)
+        if not self.markets[symbol].status.takes_changes:
+            raise Refused(Refusal.MARKET_CLOSED)
         if only is not None and order.status is not only:
             raise Refused(Refusal.CANCEL_RESTRICTED)
         self._end(order, Status.CANCELED, "", now, cancel_client_id)
@@ -399,10 +477,70 @@ class Venue:
     def cancel_all(self, account: str, symbol: str, now: int, cancel_client_id: str = "") -> list[Order]:
         """Cancel all open orders of an account on a symbol, oldest first."""
         orders = list(self.open.get((account, symbol), {}).values())
+        if orders and not self.markets[symbol].status.takes_changes:
+            raise Refused(Refusal.MARKET_CLOSED)
         for order in orders:
             self._end(order, Status.CANCELED, "", now, cancel_client_id)
         self._commit(now)
         return orders
+
+    def amend(
+        self,
+        account: str,
+        symbol: str,
+        quantity: Decimal,
+        now: int,
+        *,
+        new_client_id: str,
+        order_id: int | None = None,
+        client_order_id: str | None = None,
+    ) -> tuple[Order, Amendment]:
+        """Lower an open order's quantity (base); it keeps its place in the book and is called `new_client_id` then.
+
+        Down to what has been executed or less it ends as expired. Raises `Refused`, then nothing has changed.
+        """
+        market = self.markets[symbol]
+        order = self.find(account, symbol, order_id=order_id, client_order_id=client_order_id)
+        if order is None or not order.status.is_open:
+            raise Refused(Refusal.UNKNOWN_ORDER)
+        if not market.status.takes_changes:
+            raise Refused(Refusal.MARKET_CLOSED)
+        if quantity > order.quantity:
+            raise Refused(Refusal.AMEND_INCREASE)
+        if quantity == order.quantity:
+            raise Refused(Refusal.NO_CHANGE)
+        if order.amends >= market.rules.max_amends:
+            raise Refused(Refusal.MAX_NUM_ORDER_AMENDS)
+        old_id, old_quantity = order.client_order_id, order.quantity
+        if new_client_id != old_id:
+            self._rename(order, new_client_id)
+        order.amends += 1
+        order.update_time = now
+        order.quantity = max(quantity, order.executed)
+        self._dirty.orders[(symbol, order.order_id)] = order
+        if order.leaves:
+            market.book.reduce(order.order_id, order.leaves)
+            self._lock(order, up(order.price * order.leaves) if order.side is Side.BUY else order.leaves)
+        self._emit("REPLACED", order, now, previous_client_id=old_id)
+        amendment = Amendment(
+            symbol, order.order_id, market.execution_id, old_id, new_client_id, old_quantity, order.quantity, now
+        )
+        market.amendments.setdefault(order.order_id, []).append(amendment)
+        self._dirty.amendments.append(amendment)
+        if not order.leaves:
+            self._end(order, Status.EXPIRED, "", now)
+        self._commit(now)
+        return order, amendment
+
+    def _rename(self, order: Order, client_order_id: str) -> None:
+        key = (order.account, order.symbol)
+        if (*key, client_order_id) in self.open_ids:
+            raise Refused(Refusal.DUPLICATE_CLIENT_ID)
+        del self.open_ids[(*key, order.client_order_id)]
+        if self.latest_ids.get((*key, order.client_order_id)) is order:
+            del self.latest_ids[(*key, order.client_order_id)]
+        order.client_order_id = client_order_id
+        self.open_ids[(*key, client_order_id)] = self.latest_ids[(*key, client_order_id)] = order
 
     def find(
         self, account: str, symbol: str, *, order_id: int | None = None, client_order_id: str | None = None
@@ -435,9 +573,10 @@ class Venue:
     # -- market --------------------------------------------------------------------------------------------------
 
     def tick(self, now: int) -> None:
-        """Let every symbol take one step of its walk."""
+        """Let every symbol that is trading take one step of its walk."""
         for market in self.markets.values():
-            self._set_depth(market, *market.walk.step(), now)
+            if market.status is SymbolStatus.TRADING:
+                self._set_depth(market, *market.walk.step(), now)
         self._commit(now)
 
     def set_depth(self, symbol: str, bids: Sequence[Level], asks: Sequence[Level], now: int) -> list[Fill]:
@@ -475,6 +614,12 @@ class Venue:
         self._run_triggers(market, now)
         self._commit(now)
 
+    def set_status(self, symbol: str, status: SymbolStatus, now: int) -> None:
+        """Open or close a symbol for trading."""
+        self.markets[symbol].status = status
+        self._dirty.markets.add(symbol)
+        self._commit(now)
+
     def set_frozen(self, frozen: bool, now: int) -> None:
         """Stop or start the walk of all symbols."""
         self.frozen = frozen
@@ -489,8 +634,9 @@ class Venue:
 
     # -- inside: orders ------------------------------------------------------------------------------------------
 
-    def _check_counts(self, market: Market, key: tuple[str, str], request: OrderRequest) -> None:
-        working = self.open.get(key)
+    def check_counts(self, market: Market, request: OrderRequest) -> None:
+        """Raises `Refused` when the account has as many open orders on the symbol as it may."""
+        working = self.open.get((request.account, request.symbol))
         if not working:
             return
         if len(working) >= market.rules.max_orders:
@@ -569,7 +715,7 @@ class Venue:
                 order.account,
                 order.side,
                 order.leaves,
-                None if order.type is OrderType.MARKET else order.price,
+                self._limit_of(market, order),
                 order.time_in_force,
                 order.type is OrderType.LIMIT_MAKER,
                 order.self_trade,
@@ -577,12 +723,33 @@ class Venue:
         )
         trades = self._book_fills(market, outcome.fills, now, order)
         for maker_id in outcome.expired_makers:
-            self._end(market.orders[maker_id], Status.EXPIRED_IN_MATCH, EndReason.SELF_TRADE, now)
+            self._end_in_match(market, market.orders[maker_id], order, now)
         if outcome.end is EndReason.SELF_TRADE:
-            self._end(order, Status.EXPIRED_IN_MATCH, outcome.end, now)
+            met = market.orders[outcome.expired_makers[-1]] if outcome.expired_makers else self._own_best(market, order)
+            self._end_in_match(market, order, met, now)
         elif outcome.end is not None:
             self._end(order, Status.EXPIRED, outcome.end, now)
         return trades
+
+    @staticmethod
+    def _limit_of(market: Market, order: Order) -> Decimal | None:
+        """The worst price an order may trade at; None for any."""
+        return None if order.type is OrderType.MARKET else order.price
+
+    def _own_best(self, market: Market, order: Order) -> Order:
+        """The account's own resting order that a taker of the other side meets first."""
+        sign = 1 if order.side is Side.BUY else -1
+        own = self.open[(order.account, order.symbol)].values()
+        resting = [other for other in own if other.side is not order.side and market.book.resting(other.order_id)]
+        return min(resting, key=lambda other: (sign * other.price, other.working_time, other.order_id))
+
+    def _end_in_match(self, market: Market, order: Order, counter: Order, now: int) -> None:
+        """Close an order that self-trade prevention kept from trading with `counter`, at the resting one's price."""
+        price = min(order, counter, key=lambda each: each.order_id).price
+        quantity = min(order.leaves, counter.leaves)
+        self._prevented = Prevented(market.execution_id + 1, counter.order_id, quantity, price)
+        self._end(order, Status.EXPIRED_IN_MATCH, EndReason.SELF_TRADE, now)
+        self._prevented = None
 
     def _end(self, order: Order, status: Status, reason: str, now: int, cancel_client_id: str = "") -> None:
         """Close an order and release what it had set aside."""
@@ -611,11 +778,22 @@ class Venue:
         trade: Trade | None = None,
         cancel_client_id: str = "",
         first_fill: bool = False,
+        previous_client_id: str = "",
     ) -> None:
         market = self.markets[order.symbol]
         market.execution_id += 1
         if self.listeners:
-            event = OrderEvent(kind, order, market.execution_id, now, trade, cancel_client_id, first_fill)
+            event = OrderEvent(
+                kind,
+                order,
+                market.execution_id,
+                now,
+                trade,
+                cancel_client_id,
+                first_fill,
+                previous_client_id,
+                self._prevented,
+            )
             for listener in self.listeners:
                 listener(event)
 
@@ -646,8 +824,9 @@ class Venue:
             if fired is None:
                 return
             del market.waiting[fired.order_id]
-            fired.update_time = now
+            fired.update_time = fired.working_time = now
             self._dirty.orders[(fired.symbol, fired.order_id)] = fired
+            self._emit("TRIGGERED", fired, now)
             self._work(market, fired, now)
 
     def _book_fills(self, market: Market, fills: Sequence[Fill], now: int, taker: Order | None = None) -> list[Trade]:
@@ -656,7 +835,7 @@ class Venue:
         for fill in fills:
             market.trade_id += 1
             market.last = fill.price
-            quote = down(fill.price * fill.quantity)
+            quote = self._quote_of(fill)
             if taker is not None:
                 taken.append(self._settle(market, taker, fill, quote, now, is_maker=False))
             else:
@@ -669,6 +848,11 @@ class Venue:
                 shown = fill.taker_side.opposite if fill.maker_id is None else fill.taker_side
                 self._dirty.taken.setdefault(market.rules.symbol, set()).add((shown, fill.price))
         return taken
+
+    @staticmethod
+    def _quote_of(fill: Fill) -> Decimal:
+        """What a fill is worth in quote, as it is booked."""
+        return down(fill.price * fill.quantity)
 
     def _settle_market(self, market: Market, side: Side, quantity: Decimal, quote: Decimal) -> None:
         sign = 1 if side is Side.BUY else -1
@@ -752,17 +936,21 @@ class Venue:
         dirty, self._dirty = self._dirty, _Dirty()
         for name, _ in dirty.balances:
             self.accounts[name].updated = now
+        if self.balance_listeners and dirty.balances:
+            self._tell_balances(dirty, now)
         if self._record is None:
             return
         entry: Entry = {}
         if dirty.accounts:
-            entry["accounts"] = [_account_row(self.accounts[name]) for name in sorted(dirty.accounts)]
+            entry["accounts"] = [self._account_row(self.accounts[name]) for name in sorted(dirty.accounts)]
         if dirty.balances:
             entry["balances"] = [self._balance_row(*key) for key in sorted(dirty.balances)]
         if dirty.orders:
             entry["orders"] = [_row(order) for order in dirty.orders.values()]
         if dirty.trades:
             entry["trades"] = [_row(trade) for trade in dirty.trades]
+        if dirty.amendments:
+            entry["amendments"] = [_row(amendment) for amendment in dirty.amendments]
         if dirty.clients:
             entry["clients"] = {
                 name: [self.clients[name].received, self.clients[name].executed] for name in dirty.clients
@@ -784,6 +972,14 @@ class Venue:
             entry["t"] = now
             self._record(entry)
 
+    def _tell_balances(self, dirty: _Dirty, now: int) -> None:
+        for name in sorted({name for name, _ in dirty.balances}):
+            assets = tuple(sorted(asset for owner, asset in dirty.balances if owner == name))
+            transfers = tuple((asset, amount) for owner, asset, amount in dirty.transfers if owner == name)
+            event = BalanceEvent(self.accounts[name], assets, transfers, now)
+            for listener in self.balance_listeners:
+                listener(event)
+
     def _balance_row(self, name: str, asset: str) -> list[str]:
         balance = self.accounts[name].balance(asset)
         return [name, asset, str(balance.free), str(balance.locked)]
@@ -798,13 +994,14 @@ class Venue:
             "ids": [market.order_id, market.trade_id, market.execution_id],
         }
         if full:
+            row["status"] = market.status.value
             sides = (market.book.depth(Side.BUY), market.book.depth(Side.SELL)) if self.frozen else None
             row["depth"] = sides and [[[str(price), str(size)] for price, size in side] for side in sides]
         return row
 
     def snapshot(self) -> Iterator[Entry]:
         """The whole state as journal entries."""
-        yield {"accounts": [_account_row(account) for account in self.accounts.values()], "frozen": self.frozen}
+        yield {"accounts": [self._account_row(account) for account in self.accounts.values()], "frozen": self.frozen}
         yield {
             "balances": [self._balance_row(a.name, asset) for a in self.accounts.values() for asset in a.balances],
             "pools": self._pools_row(),
@@ -815,7 +1012,10 @@ class Venue:
         for market in self.markets.values():
             for order in market.orders.values():
                 trades = market.trades.get(order.order_id, [])
-                yield {"orders": [_row(order)], "trades": [_row(trade) for trade in trades]}
+                entry: Entry = {"orders": [_row(order)], "trades": [_row(trade) for trade in trades]}
+                if order.order_id in market.amendments:
+                    entry["amendments"] = [_row(amendment) for amendment in market.amendments[order.order_id]]
+                yield entry
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """Rebuild the state from journal entries and put open orders back to work in their order of arrival."""
@@ -834,13 +1034,16 @@ class Venue:
                 self.clients[name] = ClientCounter(*counts)
             self.calls.update(entry.get("calls", {}))
             for row in entry.get("orders", ()):
-                order = _order(row)
+                order = _order(row, self.order_kind)
                 orders[(order.symbol, order.order_id)] = order
-            trades.extend(_trade(row) for row in entry.get("trades", ()))
+            trades.extend(self._read_trade(row) for row in entry.get("trades", ()))
+            for amendment in (_amendment(row) for row in entry.get("amendments", ())):
+                self.markets[amendment.symbol].amendments.setdefault(amendment.order_id, []).append(amendment)
             for symbol, row in entry.get("markets", {}).items():
                 market = self.markets[symbol]
                 market.last = Decimal(row["last"])
                 market.order_id, market.trade_id, market.execution_id = row["ids"]
+                market.status = SymbolStatus(row.get("status", market.status))
                 if "depth" in row:
                     depth[symbol] = row["depth"]
                 for side, price, size in row.get("taken", ()):
@@ -851,20 +1054,44 @@ class Venue:
         self._dirty = _Dirty()
         self._record = record
 
+    @staticmethod
+    def _read_trade(row: Sequence[Any]) -> Trade:
+        return read_trade(row)
+
+    @staticmethod
+    def _read_account(row: Mapping[str, Any]) -> Account:
+        return Account(
+            row["name"],
+            row["api_key"],
+            row["api_secret"],
+            row["uid"],
+            Decimal(row["maker_fee"]),
+            Decimal(row["taker_fee"]),
+            row["bnb_fees"],
+            row["updated"],
+            public_key=row.get("public_key", ""),
+        )
+
+    @staticmethod
+    def _account_row(account: Account) -> Entry:
+        return {
+            "name": account.name,
+            "api_key": account.api_key,
+            "api_secret": account.api_secret,
+            "uid": account.uid,
+            "maker_fee": str(account.maker_fee),
+            "taker_fee": str(account.taker_fee),
+            "bnb_fees": account.bnb_fees,
+            "updated": account.updated,
+            "public_key": account.public_key,
+        }
+
     def _restore_accounts(self, entry: Entry) -> None:
         for row in entry.get("accounts", ()):
             known = self.accounts.get(row["name"])
-            account = Account(
-                row["name"],
-                row["api_key"],
-                row["api_secret"],
-                row["uid"],
-                Decimal(row["maker_fee"]),
-                Decimal(row["taker_fee"]),
-                row["bnb_fees"],
-                row["updated"],
-                known.balances if known is not None else {},
-            )
+            account = self._read_account(row)
+            if known is not None:
+                account.balances = known.balances
             self.accounts[account.name] = self.by_key[account.api_key] = account
         for name, asset, free, locked in entry.get("balances", ()):
             self.accounts[name].balances[asset] = Balance(Decimal(free), Decimal(locked))
@@ -897,14 +1124,14 @@ class Venue:
                     market.book.restore(order.order_id, order.account, order.side, order.price, order.leaves)
 
 
-def _row(item: Order | Trade) -> list[Any]:
+def _row(item: Order | Trade | Amendment) -> list[Any]:
     """The fields of a record in their order of declaration, decimals as strings."""
     values = (getattr(item, name) for name in item.__dataclass_fields__)
     return [str(value) if isinstance(value, Decimal) else value for value in values]
 
 
-def _order(row: Sequence[Any]) -> Order:
-    order = Order(*row)
+def _order(row: Sequence[Any], kind: type[Order]) -> Order:
+    order = kind(*row)
     for name in ("price", "quantity", "quote_quantity", "stop_price", "executed", "quote_executed", "locked"):
         setattr(order, name, Decimal(getattr(order, name)))
     order.side, order.type, order.status = Side(order.side), OrderType(order.type), Status(order.status)
@@ -912,7 +1139,12 @@ def _order(row: Sequence[Any]) -> Order:
     return order
 
 
-def _trade(row: Sequence[Any]) -> Trade:
+def _amendment(row: Sequence[Any]) -> Amendment:
+    symbol, order_id, execution_id, old_id, new_id, old, new, time = row
+    return Amendment(symbol, order_id, execution_id, old_id, new_id, Decimal(old), Decimal(new), time)
+
+
+def read_trade(row: Sequence[Any]) -> Trade:
     symbol, number, order_id, account, side, price, quantity, quote, fee, asset, time, is_maker = row
     return Trade(
         symbol,
@@ -928,16 +1160,3 @@ def _trade(row: Sequence[Any]) -> Trade:
         time,
         is_maker,
     )
-
-
-def _account_row(account: Account) -> Entry:
-    return {
-        "name": account.name,
-        "api_key": account.api_key,
-        "api_secret": account.api_secret,
-        "uid": account.uid,
-        "maker_fee": str(account.maker_fee),
-        "taker_fee": str(account.taker_fee),
-        "bnb_fees": account.bnb_fees,
-        "updated": account.updated,
-    }

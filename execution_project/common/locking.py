@@ -27,6 +27,7 @@ ModelT = TypeVar("ModelT", bound=models.Model)
 # The first half of a two-part advisory lock key; the second is made from the scope.
 _TRADING_STATE = 0x45584543
 _LEADER = 0x4C454144
+_CHANGE = 0x4348414E
 
 
 class Rank(IntEnum):
@@ -98,6 +99,15 @@ class Locks:
             insert_new([model(pk=key)])
             row = queryset.get(pk=key)
         return row
+
+
+def one_at_a_time(name: str) -> None:
+    """Until the current transaction ends, no other transaction passes this line with the same name.
+
+    For changes that read a version and write the next one, and take no other lock.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_CHANGE, _hash(name)])
 
 
 def _hash(scope: str) -> int:

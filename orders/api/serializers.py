@@ -89,6 +89,13 @@ class PlaceOrderSerializer(StrictSerializer):
         return OrderRequest(**values)
 
 
+class ReplaceOrderSerializer(StrictSerializer):
+    """The body of ``PATCH /api/exec/order/{id}``; ``quantity`` is the new total, fills included."""
+
+    quantity = DecimalString(required=False)
+    price = DecimalString(required=False)
+
+
 def decision_document(decision: Decision) -> dict[str, Any]:
     """A decision: all controls with what they saw; ``breaches`` lists the stable codes of those that denied."""
     return {

@@ -13,13 +13,20 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from execution_project.common.api.authentication import actor_of, principal_of
+from execution_project.common.money import plain
 from execution_project.common.problems import Problem
-from orders.api.serializers import PlaceOrderSerializer, decision_document, order_document
+from orders.api.serializers import (
+    PlaceOrderSerializer,
+    ReplaceOrderSerializer,
+    decision_document,
+    order_document,
+)
 from orders.api.waiting import parse_wait, wait_until_decided
 from orders.canceling import cancel_scope, request_cancel
 from orders.lifecycle import ENDED, UNDECIDED
 from orders.models import Order
 from orders.placing import account_for, order_of, place, rehearse
+from orders.replacing import request_replace
 from risk.api.scopes import ScopeRequest
 from risk.models import Decision
 from risk.trading_state import halt
@@ -34,6 +41,16 @@ def _idempotency_key(request: Request) -> str:
     if not _KEY.fullmatch(key):
         raise Problem(400, "IDEMPOTENCY_KEY_INVALID", "Idempotency-Key is 1 to 255 visible ASCII characters.")
     return key
+
+
+def _if_match(request: Request) -> int | None:
+    text = request.headers.get("If-Match")
+    if text is None:
+        return None
+    version = text.strip().strip('"')
+    if not (version.isascii() and version.isdigit()):
+        raise Problem(400, "INVALID_IF_MATCH", "If-Match takes the ETag of the order as it was answered.")
+    return int(version)
 
 
 def _order_answer(order: Order, status: int, *, replayed: bool = False) -> Response:
@@ -82,7 +99,7 @@ class PlaceOrderView(APIView):
 class OrderView(APIView):
     """``/api/exec/order/{id}``."""
 
-    scopes = {"GET": "read", "DELETE": "trade"}
+    scopes = {"GET": "read", "PATCH": "trade", "DELETE": "trade"}
 
     def get(self, request: Request, order_id: UUID) -> Response:
         """The order with its exchange orders and decision."""
@@ -90,6 +107,40 @@ class OrderView(APIView):
         document = order_document(order, list(order.exchange_orders.order_by("generation")))
         document["decision"] = decision_document(Decision.objects.get(id=order.decision_id))
         return Response(document, headers={"ETag": f'"{order.version}"'})
+
+    def patch(self, request: Request, order_id: UUID) -> Response:
+        """202: the replace passed the gate and is being carried out; 422 with the decision when denied.
+
+        ``If-Match`` with the order's ETag makes sure that nobody changed it in between (412).
+        """
+        order = order_of(order_id, principal_of(request).key.accounts)
+        serializer = ReplaceOrderSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        replacing = request_replace(
+            order.id,
+            quantity=serializer.validated_data.get("quantity"),
+            price=serializer.validated_data.get("price"),
+            by=actor_of(request, "PATCH /api/exec/order"),
+            if_version=_if_match(request),
+        )
+        decision = decision_document(replacing.decision)
+        if replacing.command is None:
+            breach = next(result for result in replacing.decision.results if result["outcome"] == "breach")
+            raise Problem(
+                422,
+                breach["code"],
+                breach["detail"],
+                members={"order": order_document(replacing.order), "decision": decision},
+            )
+        answer = _order_answer(replacing.order, 202)
+        answer.data["replace"] = {
+            "id": str(replacing.command.id),
+            "method": replacing.command.method,
+            "quantity": plain(replacing.command.new_quantity),
+            "price": plain(replacing.command.new_price),
+            "decision": decision,
+        }
+        return answer
 
     def delete(self, request: Request, order_id: UUID) -> Response:
         """202: the cancel is asked for; the order ends when the exchange says so. 200 when it has ended already."""

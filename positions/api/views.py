@@ -22,6 +22,8 @@ MAX_PAGE = 1000
 
 
 def _filtered(queryset: QuerySet[Any], request: Request, key: ApiKey, allowed: dict[str, str]) -> QuerySet[Any]:
+    if any("\x00" in value for value in request.query_params.values()):
+        raise Problem(400, "INVALID_PARAMETER", "A parameter holds a NUL character.")
     unknown = set(request.query_params) - set(allowed) - {"limit", "after"}
     if unknown:
         raise Problem(400, "UNKNOWN_PARAMETER", f"There is no parameter {', '.join(sorted(unknown))}.")

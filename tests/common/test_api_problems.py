@@ -262,3 +262,7 @@ def test_a_defect_of_ours_tells_the_client_nothing_but_its_request_id(monkeypatc
 def test_a_body_beyond_64_kib_is_413_and_not_parsed() -> None:
     answer = call("POST", "/api/exec/order", key=api_key(), body={"account": "x" * 70_000})
     refused(413, "BODY_TOO_LARGE", answer)
+
+
+def test_a_nul_in_a_parameter_is_400() -> None:
+    refused(400, "INVALID_PARAMETER", call("GET", "/api/exec/positions?symbol=%00", key=api_key()))

@@ -99,10 +99,3 @@ def test_a_key_list_that_cannot_be_used_is_said_so(keys: list[str], settings: An
         credentials_of(row)
     with pytest.raises(CredentialsUnreadable):
         seal("main", "key", KEY)
-
-
-def test_a_short_key_is_not_shown_whole() -> None:
-    row = Account(name="main")
-    seal_into(row, "abcd", SECRET)
-    assert row.api_key_tail != "abcd"
-    assert "abcd" not in repr(credentials_of(row))

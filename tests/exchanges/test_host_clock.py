@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ class Exchange:
 
 
 @pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201
+def use(monkeypatch: pytest.MonkeyPatch) -> Any:
     def put(exchange: Exchange) -> Exchange:
         monkeypatch.setattr(host_clock, "adapter_for", lambda account: exchange)
         return exchange
@@ -51,7 +52,7 @@ def use(monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201
     return put
 
 
-def test_time_at_the_exchange_is_ours_plus_the_sampled_offset(use, manual: clock.ManualClock) -> None:
+def test_time_at_the_exchange_is_ours_plus_the_sampled_offset(use: Any, manual: clock.ManualClock) -> None:
     exchange = use(Exchange(123))
     account = AccountFactory()
     assert exchange_now_ms(account) == clock.to_ms(NOON) + 123
@@ -77,7 +78,7 @@ def test_time_at_the_exchange_is_ours_plus_the_sampled_offset(use, manual: clock
         (540, 81, True),
     ],
 )
-def test_half_a_second_is_the_most(offset: int, round_trip: int, fits: bool, use) -> None:
+def test_half_a_second_is_the_most(offset: int, round_trip: int, fits: bool, use: Any) -> None:
     use(Exchange(offset, round_trip=round_trip))
     account = AccountFactory()
     if fits:
@@ -87,7 +88,7 @@ def test_half_a_second_is_the_most(offset: int, round_trip: int, fits: bool, use
             gated_offset_ms(account)
 
 
-def test_a_jump_that_was_mended_is_seen_by_a_new_sample(use) -> None:
+def test_a_jump_that_was_mended_is_seen_by_a_new_sample(use: Any) -> None:
     exchange = use(Exchange(20))
     account = AccountFactory()
     HostClock.objects.create(host=HOST, offset_ms=3000, round_trip_ms=0, sampled_at=NOON)
@@ -96,7 +97,7 @@ def test_a_jump_that_was_mended_is_seen_by_a_new_sample(use) -> None:
     assert HostClock.objects.get().offset_ms == 20
 
 
-def test_without_an_answer_nothing_is_stamped(use) -> None:
+def test_without_an_answer_nothing_is_stamped(use: Any) -> None:
     use(Exchange())
     account = AccountFactory()
     for ask in (gated_offset_ms, exchange_now_ms):
@@ -107,7 +108,7 @@ def test_without_an_answer_nothing_is_stamped(use) -> None:
         gated_offset_ms(account)
 
 
-def test_accounts_of_one_host_share_its_clock(use) -> None:
+def test_accounts_of_one_host_share_its_clock(use: Any) -> None:
     exchange = use(Exchange(7))
     one, other = AccountFactory(), AccountFactory()
     elsewhere = AccountFactory(rest_url="http://127.0.0.1:10")

@@ -1,4 +1,4 @@
-"""The rate budget of all processes: exactly the limit, a reserve for what is urgent, pauses that are never shortened."""
+"""The rate budget of all processes: exactly the limit, a reserve for the urgent, pauses that are never shortened."""
 
 from __future__ import annotations
 
@@ -138,10 +138,11 @@ def test_the_exchanges_own_count_raises_ours_and_never_lowers_it() -> None:
 
 
 @pytest.mark.django_db
-def test_old_windows_are_dropped_and_the_day_still_counts(manual: clock.ManualClock) -> None:
+def test_windows_are_dropped_two_days_after_they_began(manual: clock.ManualClock) -> None:
     take(HOST, ACCOUNT, ORDER)
-    manual.advance(timedelta(hours=30))
-    assert prune() == 2
-    take(HOST, ACCOUNT, READ)
-    manual.advance(timedelta(hours=48))
-    assert (prune(), RateWindow.objects.count()) == (1, 1)
+    manual.advance(timedelta(hours=36))  # the window of the day began at midnight
+    assert prune() == 0
+    manual.advance(timedelta(microseconds=1))
+    assert (prune(), RateWindow.objects.count()) == (1, 2)
+    manual.advance(timedelta(hours=12))
+    assert (prune(), RateWindow.objects.count()) == (2, 0)

@@ -143,7 +143,7 @@ def test_claim_without_answer_becomes_unknown_and_is_never_sent_again(engine: En
     _, order = engine.place(quantity="0.01")
     command = Command.objects.get(order_id=order["id"])
     prices = read_prices_of(Order.objects.get(id=order["id"]).instrument)
-    assert claim(command.id, adapter_for(engine.account), 0, prices) is not None
+    assert claim(command.id, adapter_for(engine.account), clock.now_ms(), prices) is not None
     drain("submit-binance")
     assert engine.order(order["id"])["status"] == "submitting"
     with clock.using(clock.ManualClock(datetime.now(UTC) + sweeping.CLAIM_SILENCE + timedelta(seconds=1))):
@@ -193,7 +193,9 @@ def test_an_answer_that_comes_after_the_sweeper_gave_up_still_counts(engine: Eng
 
     _, order = engine.place(quantity="0.01")
     row = Order.objects.get(id=order["id"])
-    claimed = claim(Command.objects.get().id, adapter_for(engine.account), 0, read_prices_of(row.instrument))
+    claimed = claim(
+        Command.objects.get().id, adapter_for(engine.account), clock.now_ms(), read_prices_of(row.instrument)
+    )
     assert claimed is not None
     with clock.using(clock.ManualClock(datetime.now(UTC) + sweeping.CLAIM_SILENCE + timedelta(seconds=1))):
         sweeping.recover_silent_claims()

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import Error as DatabaseError
-from django.db import InterfaceError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -54,7 +53,7 @@ def as_problem(error: Exception) -> Problem | None:
         return Problem(404, "NOT_FOUND", "There is no such thing here.")
     if isinstance(error, PermissionDenied):
         return Problem(403, "FORBIDDEN", "Not allowed.")
-    if isinstance(error, InterfaceError | DatabaseError):
+    if isinstance(error, InterfaceError | OperationalError):
         return Problem(
             503,
             "DATABASE_UNAVAILABLE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import urllib.request
@@ -23,10 +24,14 @@ from positions.opening import open_books
 from risk.limits import newest, tighten_or_set
 
 ACCOUNT = "sim-binance"
+ACCOUNTS = {ACCOUNT: Exchange.BINANCE, "sim-btcturk": Exchange.BTCTURK}
 STRATEGY = "demo"
 API_KEY_NAME = "first"
 ORDER_LIMIT = Decimal(25_000)
-BALANCES = {"USDT": "1000000", "BTC": "10", "ETH": "100", "BNB": "100"}
+BALANCES = {
+    Exchange.BINANCE: {"USDT": "1000000", "BTC": "10", "ETH": "100", "BNB": "100"},
+    Exchange.BTCTURK: {"TRY": "40000000", "USDT": "100000", "BTC": "10", "ETH": "100"},
+}
 BY = Actor("command:seed", "first start")
 
 
@@ -39,10 +44,20 @@ class Command(BaseCommand):
         """Make what is missing; write the welcome text with login and key beside the database."""
         if settings.EXEC_ENV == "production":
             raise CommandError("Seeding is for development: a production installation is set up by its operators.")
-        account = self._account()
+        Strategy.objects.get_or_create(name=STRATEGY)
+        for name, exchange in ACCOUNTS.items():
+            self._seed_account(self._account(name, exchange))
+        run = Path(settings.EXEC_DATA_DIR) / "run"
+        run.mkdir(parents=True, exist_ok=True)
+        api_key = self._secret(run / "api-key", self._new_api_key)
+        password = self._secret(run / "admin-password", self._new_admin)
+        self._welcome(run / "welcome.txt", api_key, password)
+        self.stdout.write(f"Seeded: accounts {', '.join(ACCOUNTS)}, {Instrument.objects.count()} instruments.")
+
+    def _seed_account(self, account: Account) -> None:
+        """Instruments, quotes, a limit and open books."""
         sync_instruments(account)
         sync_quotes(account)
-        Strategy.objects.get_or_create(name=STRATEGY)
         if newest("max_order_notional", account.mode, "account", account.name) is None:
             tighten_or_set(
                 "max_order_notional",
@@ -55,32 +70,32 @@ class Command(BaseCommand):
             )
         if account.books_opened_at is None:
             open_books(account, by=BY)
-        run = Path(settings.EXEC_DATA_DIR) / "run"
-        run.mkdir(parents=True, exist_ok=True)
-        api_key = self._secret(run / "api-key", self._new_api_key)
-        password = self._secret(run / "admin-password", self._new_admin)
-        self._welcome(run / "welcome.txt", api_key, password)
-        self.stdout.write(f"Seeded: account {account.name}, {Instrument.objects.count()} instruments.")
 
-    def _account(self) -> Account:
+    def _account(self, name: str, exchange: Exchange) -> Account:
         """The simulator account, its twin at the simulator, and the URL on which the simulator listens this time."""
         url = f"http://127.0.0.1:{settings.EXEC_SIMULATOR_PORT}"
-        account = Account.objects.filter(name=ACCOUNT).first()
+        account = Account.objects.filter(name=name).first()
         if account is None:
-            key, secret = secrets.token_hex(32), secrets.token_hex(32)
-            self._make_simulator_account(url, key, secret)
-            return add_account(
-                ACCOUNT, exchange=Exchange.BINANCE, mode=Mode.SANDBOX, rest_url=url, key=key, secret=secret, by=BY
-            )
+            # Base64 is what BTCTurk's secrets are in; Binance takes any text.
+            key, secret = secrets.token_hex(32), base64.b64encode(secrets.token_bytes(32)).decode()
+            self._make_simulator_account(url, name, exchange, key, secret)
+            return add_account(name, exchange=exchange, mode=Mode.SANDBOX, rest_url=url, key=key, secret=secret, by=BY)
         if account.rest_url != url:
             account.rest_url = url
             account.save(update_fields=["rest_url"])
         return account
 
-    def _make_simulator_account(self, url: str, key: str, secret: str) -> None:
+    def _make_simulator_account(self, url: str, name: str, exchange: Exchange, key: str, secret: str) -> None:
+        whole = {
+            "exchange": exchange.value,
+            "name": name,
+            "api_key": key,
+            "api_secret": secret,
+            "balances": BALANCES[exchange],
+        }
         request = urllib.request.Request(  # noqa: S310  the simulator on loopback
             f"{url}/sim/accounts",
-            data=json.dumps({"name": ACCOUNT, "api_key": key, "api_secret": secret, "balances": BALANCES}).encode(),
+            data=json.dumps(whole).encode(),
             headers={"Content-Type": "application/json"},
         )
         try:

@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 
 from exchanges.adapters import CancelInstruction, ExchangeAdapter, PlaceInstruction, PreparedRequest
 from exchanges.binance.adapter import BinanceAdapter
-from exchanges.binance.client import WrongThread
 from exchanges.binance.limits import COSTS, Usage, usage_headers
-from exchanges.binance.transport import Timeouts
+from exchanges.http.calls import WrongThread
+from exchanges.http.transport import Timeouts
 from exchanges.reports import Evidence, OrderReport, Outcome, ReadFailed, ReportedStatus, TradeReport
 from exchanges.reports import OutcomeKind as Kind
 from tests.exchanges.binance import samples
-from tests.exchanges.binance.fake_server import DROP, HANG, FakeServer, answer
 from tests.exchanges.binance.samples import (
     CANCEL,
     CLIENT_ID,
@@ -33,6 +32,7 @@ from tests.exchanges.binance.samples import (
     SECRET,
     STAMP,
 )
+from tests.exchanges.fake_server import DROP, HANG, FakeServer, answer
 
 NOW = {"now_ms": STAMP}
 Adapt = Callable[..., BinanceAdapter]
@@ -496,7 +496,7 @@ def test_quotes(adapt: Adapt, server: FakeServer) -> None:
 def test_server_time_is_taken_at_the_middle(adapt: Adapt, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = adapt(answer({"serverTime": 1_000_150}))
     wall, ticks = [1000.0], iter([0.0, 0.2])
-    monkeypatch.setattr("exchanges.binance.adapter.time", FakeTime(wall, ticks))
+    monkeypatch.setattr("exchanges.http.reading.time", FakeTime(wall, ticks))
     sample = adapter.server_time()
     assert (sample.server_ms, sample.offset_ms, sample.round_trip_ms) == (1_000_150, 50, 200)
 
@@ -542,7 +542,7 @@ def test_a_read_without_budget_is_not_made(adapt: Adapt, server: FakeServer) -> 
 
 
 def test_every_call_has_a_cost(adapt: Adapt) -> None:
-    names: set[str] = {"place", "cancel"}
+    names: set[str] = {"place", "cancel", "amend", "replace"}
     adapter = adapt(answer(b""), before_call=names.add)
     reads: list[Callable[[], object]] = [
         lambda: query(adapter),
@@ -550,6 +550,11 @@ def test_every_call_has_a_cost(adapt: Adapt) -> None:
         lambda: adapter.open_orders("BTCUSDT", **NOW),
         lambda: adapter.order_trades("BTCUSDT", "28", **NOW),
         lambda: adapter.trades_from("BTCUSDT", None, **NOW),
+        lambda: adapter.trades_between("BTCUSDT", 0, 1, **NOW),
+        lambda: adapter.order_history("BTCUSDT", from_order_id="1", **NOW),
+        *(lambda levels=levels: adapter.depth("BTCUSDT", levels) for levels in (100, 500, 1000, 5000)),
+        lambda: adapter.commission("BTCUSDT", **NOW),
+        lambda: adapter.order_counts(**NOW),
         lambda: adapter.balances(**NOW),
         adapter.instruments,
         lambda: adapter.quotes(("BTCUSDT",)),
@@ -576,6 +581,6 @@ def test_usage(headers: dict[str, str], expected: Usage) -> None:
 
 def test_adapter_belongs_to_its_thread(adapt: Adapt, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = adapt()
-    monkeypatch.setattr("exchanges.binance.client.os.getpid", lambda: -1)
+    monkeypatch.setattr("exchanges.http.calls.os.getpid", lambda: -1)
     with pytest.raises(WrongThread):
         place(adapter)

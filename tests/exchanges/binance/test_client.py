@@ -29,11 +29,12 @@ from hypothesis import strategies as st
 from urllib3.util import connection as urllib3_connection
 
 from exchanges.adapters import Credentials
-from exchanges.binance.client import Answer, BinanceClient, WrongThread, encode, plain, wire_value
-from exchanges.binance.transport import Timeouts
+from exchanges.binance.client import BinanceClient, encode, plain, wire_value
+from exchanges.http.calls import Answer, WrongThread
+from exchanges.http.transport import Timeouts
 from exchanges.reports import OutcomeKind
-from tests.exchanges.binance.fake_server import DROP, HANG, FakeServer, answer
 from tests.exchanges.binance.samples import CREDENTIALS, KEY, SECRET
+from tests.exchanges.fake_server import DROP, HANG, FakeServer, answer
 
 STAMP = {"timestamp": "1499827319559", "recvWindow": "5000"}
 ORDER = {
@@ -374,7 +375,7 @@ def test_pause_after_the_connection_check_is_noticed_before_the_first_byte(
         last[0] = next(times, last[0])
         return last[0]
 
-    monkeypatch.setattr("exchanges.binance.transport.time.monotonic", clock)
+    monkeypatch.setattr("exchanges.http.transport.time.monotonic", clock)
     result = place(client, send_by=5.0)
     monkeypatch.undo()
     assert result.failure is not None

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ReadTimeoutError
 
-from exchanges.binance.outcomes import TABLE, Call, Verdict, classify, classify_failure, retry_after_ms
-from exchanges.binance.transport import TooLate
+from exchanges.binance.outcomes import TABLE, Call, Verdict, classify
+from exchanges.http.calls import classify_failure, retry_after_ms
+from exchanges.http.transport import TooLate
 from exchanges.reports import OutcomeKind as Kind
 
 FIREWALL = "<html>\r\n<head><title>403 Forbidden</title></head></html>"
 PLACE, CANCEL, QUERY, READ = Call.PLACE, Call.CANCEL, Call.QUERY, Call.READ
+AMEND, REPLACE = Call.AMEND, Call.REPLACE
 
 CASES: list[tuple[Call, int, int | None, str, Kind, str]] = [
     # limits
@@ -75,6 +77,21 @@ CASES: list[tuple[Call, int, int | None, str, Kind, str]] = [
     (READ, 410, None, "<html>410 Gone</html>", Kind.UNKNOWN, "wrong_path"),
     (PLACE, 302, None, "", Kind.UNKNOWN, "redirect"),
     (PLACE, 409, -2021, "Order cancel-replace partially failed.", Kind.UNKNOWN, "split_result"),
+    # a replacement without its halves
+    (REPLACE, 400, -2010, "Filter failure: MAX_NUM_ORDERS", Kind.REFUSED, "filter"),
+    (REPLACE, 400, -2022, "Order cancel-replace failed.", Kind.UNKNOWN, "split_result"),
+    (REPLACE, 400, -2010, "Account has insufficient balance for requested action.", Kind.UNKNOWN, "split_result"),
+    (REPLACE, 400, -2011, "Unknown order sent.", Kind.UNKNOWN, "split_result"),
+    (REPLACE, 400, -1013, "Filter failure: LOT_SIZE", Kind.REFUSED, "filter"),
+    (REPLACE, 429, -1015, "Too many new orders", Kind.THROTTLED, "order_limit"),
+    # amendments
+    (AMEND, 400, -2038, "Unknown order sent.", Kind.REFUSED, "not_open"),
+    (AMEND, 400, -2013, "Order does not exist.", Kind.REFUSED, "not_open"),
+    (AMEND, 400, -2038, "Filter failure: MAX_NUM_ORDER_AMENDS", Kind.REFUSED, "filter"),
+    (AMEND, 400, -2038, "Order amend (quantity increase) is not supported.", Kind.REFUSED, "unsupported"),
+    (AMEND, 400, -2038, "The requested action would change no state; rejecting", Kind.REFUSED, "no_change"),
+    (AMEND, 400, -2038, "Something new", Kind.REFUSED, "refused"),
+    (AMEND, 504, -1007, "Timeout", Kind.UNKNOWN, "backend_timeout"),
     # already there
     (PLACE, 400, -2010, "Duplicate order sent.", Kind.UNKNOWN, "duplicate"),
     # cancel

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchanges.binance import parsing
-from exchanges.binance.parsing import Unparsable
+from exchanges.http.decoding import Unparsable
 from exchanges.reports import Fee, ReportedStatus
 from tests.exchanges.binance import samples
 

@@ -18,6 +18,8 @@ from urllib.parse import urlencode
 import pytest
 from binance.client import Client
 
+from tests.exchanges.simulator.btcturk_client import Turk
+
 ROOT = Path(__file__).resolve().parents[3]
 KEY, SECRET = "key-one", "secret-one"
 ORDER = "/api/v3/order"
@@ -163,3 +165,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Simulator]]:
     for simulator in started:
         if simulator.process.poll() is None:
             simulator.kill()
+
+
+@pytest.fixture
+def turk(simulator: Simulator) -> Turk:
+    """An account at BTCTurk with BTCTRY at 3000000, quotas off and cancels immediate."""
+    turk = Turk(simulator)
+    turk.open()
+    turk.settings(limits_on=False, cancel_delay_ms=0)
+    turk.book([["2999000", "1"], ["2998000", "2"]], [["3000000", "1"], ["3001000", "2"]])
+    return turk

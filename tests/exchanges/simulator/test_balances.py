@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from exchanges.matching import SelfTrade, Side, TimeInForce
 from exchanges.simulator import filters
 from exchanges.simulator.accounts import ZERO, up
-from exchanges.simulator.venue import OrderRequest, OrderType, Refused, Venue
+from exchanges.simulator.binance_events import account_position, execution_report
+from exchanges.simulator.venue import BalanceEvent, OrderRequest, OrderType, Refused, Venue
 
 D = Decimal
 ACCOUNTS = ("one", "two", "bnb")
@@ -109,7 +110,7 @@ ORDERS = st.fixed_dictionaries(
 )
 MARKET = st.fixed_dictionaries(
     {
-        "do": st.sampled_from(["tick", "print", "cancel", "cancel_all", "move"]),
+        "do": st.sampled_from(["tick", "print", "cancel", "cancel_all", "move", "amend"]),
         "account": st.sampled_from(ACCOUNTS),
         "symbol": st.sampled_from(SYMBOLS),
         "side": st.sampled_from(Side),
@@ -131,6 +132,11 @@ def act(venue: Venue, step: dict[str, Any], now: int) -> None:
             venue.trade_print(step["symbol"], price, quantity, step["side"], now)
         case "move":
             venue.quote(step["symbol"], price, price + rules.tick, quantity, now)
+        case "amend":
+            for order in venue.open_orders(step["account"], step["symbol"])[:1]:
+                lower = order.quantity * step["size"] / 300 // rules.step * rules.step or rules.step
+                name = order.client_order_id if step["offset"] % 2 else f"amended-{now}"
+                venue.amend(step["account"], step["symbol"], lower, now, new_client_id=name, order_id=order.order_id)
         case "cancel_all":
             venue.cancel_all(step["account"], step["symbol"], now)
         case "cancel":
@@ -146,11 +152,45 @@ def state(venue: Venue) -> list[Any]:
     return json.loads(json.dumps(list(venue.snapshot())))  # type: ignore[no-any-return]
 
 
+def tell_the_same_story(venue: Venue, reports: list[dict[str, Any]]) -> None:
+    """The events of an order add up to what it is; execution ids count up per symbol."""
+    last: dict[tuple[str, int], dict[str, Any]] = {}
+    numbers: dict[str, int] = {}
+    filled: dict[tuple[str, int], Decimal] = {}
+    for report in reports:
+        key = (report["s"], report["i"])
+        assert report["I"] == numbers.get(report["s"], 0) + 1
+        numbers[report["s"]] = report["I"]
+        assert (report["x"] == "NEW" and report["z"] == "0.00000000") or key in last
+        filled[key] = filled.get(key, ZERO) + D(report["l"])
+        assert filled[key] == D(report["z"])
+        last[key] = report
+    for market in venue.markets.values():
+        for order in market.orders.values():
+            shown = last[order.symbol, order.order_id]
+            assert (shown["X"], D(shown["q"]), D(shown["z"]), D(shown["Z"])) == (
+                order.status.value,
+                order.quantity,
+                order.executed,
+                order.quote_executed,
+            )
+            assert shown["w"] == (order.status.is_open and order.working_time >= 0)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(ORDERS, ORDERS, MARKET), min_size=10, max_size=50))
 def test_no_stream_of_orders_makes_or_loses_money(steps: list[dict[str, Any]]) -> None:
     journal: list[dict[str, Any]] = []
     venue = fresh(journal)
+    reports: list[dict[str, Any]] = []
+    positions: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def position(event: BalanceEvent) -> None:
+        for row in account_position(event, 1)["B"]:
+            positions[event.account.name, row["a"]] = row["f"], row["l"]
+
+    venue.listeners.append(lambda event: reports.append(execution_report(event, 1)))
+    venue.balance_listeners.append(position)
     for now, step in enumerate(steps, start=1):
         try:
             act(venue, step, now)
@@ -166,6 +206,10 @@ def test_no_stream_of_orders_makes_or_loses_money(steps: list[dict[str, Any]]) -
             assert sum((trade.quote_quantity for trade in trades), ZERO) == order.quote_executed
             if not order.status.is_open:
                 assert order.locked == 0
+    tell_the_same_story(venue, reports)
+    for (name, asset), shown in positions.items():
+        balance = venue.accounts[name].balance(asset)
+        assert shown == (f"{balance.free:.8f}", f"{balance.locked:.8f}")
     again = Venue(1)
     again.restore(journal)
     check(again)

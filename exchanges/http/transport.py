@@ -17,7 +17,6 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import BaseHTTPResponse
-from urllib3.util import Timeout
 
 
 class TooLate(Exception):
@@ -28,7 +27,7 @@ class TooLate(Exception):
 class Timeouts:
     """Seconds: to connect (TCP and TLS each), between two reads, and how long an unused connection is still trusted.
 
-    The read timeout lies above the exchange's own limit of 10 s, so that its "timed out" answer is seen
+    The default read timeout lies above Binance's own limit of 10 s, so that its "timed out" answer is seen
     (docs/binance.md §1.4). A connection that was idle for longer than ``idle`` may have been forgotten by a router on
     the way; a write on it would be lost without an error, so it is opened anew.
     """
@@ -122,15 +121,20 @@ class _GuardedTlsPool(_GuardedPool, HTTPSConnectionPool):
 
 
 class GuardedAdapter(HTTPAdapter):
-    """Mounts the guarded pools in a ``requests`` session. ``flight`` belongs to the call that is made next."""
+    """Mounts the guarded pools in a ``requests`` session. ``flight`` belongs to the call that is made next.
 
-    def __init__(self, timeouts: Timeouts) -> None:
+    ``ipv4_only``: an address of the other family is never connected to, also where a name has both.
+    """
+
+    def __init__(self, timeouts: Timeouts, *, ipv4_only: bool = False) -> None:
         self.timeouts = timeouts
         self.flight = Flight()
+        # Bound to any IPv4 address, a socket of the other family cannot connect and the next address is tried.
+        self._source = {"source_address": ("0.0.0.0", 0)} if ipv4_only else {}  # noqa: S104 - nothing listens
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any) -> None:
-        super().init_poolmanager(connections, maxsize, block, **pool_kwargs)
+        super().init_poolmanager(connections, maxsize, block, **pool_kwargs, **self._source)
         self.poolmanager.pool_classes_by_scheme = {"http": _GuardedPool, "https": _GuardedTlsPool}
 
     def get_connection_with_tls_context(
@@ -152,6 +156,6 @@ class GuardedAdapter(HTTPAdapter):
         self.cert_verify(pool, request.url, True, None)  # type: ignore[no-untyped-call]
         pool.warm()
 
-    def request_timeout(self) -> Timeout:
-        """The timeouts in the form that ``requests`` hands through unchanged."""
-        return Timeout(connect=self.timeouts.connect, read=self.timeouts.read)
+    def request_timeout(self) -> tuple[float, float]:
+        """Seconds to connect and between two reads, as ``requests`` takes them."""
+        return self.timeouts.connect, self.timeouts.read
