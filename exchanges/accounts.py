@@ -12,10 +12,18 @@ from execution_project.common.events import record
 
 
 def add_account(
-    name: str, *, exchange: str, mode: str, rest_url: str = "", key: str = "", secret: str = "", by: Actor
+    name: str,
+    *,
+    exchange: str,
+    mode: str,
+    rest_url: str = "",
+    ws_url: str = "",
+    key: str = "",
+    secret: str = "",
+    by: Actor,
 ) -> Account:
     """Create an account with sealed credentials. Raises ``WrongHost`` when mode and host do not go together."""
-    account = Account(name=name, exchange=exchange, mode=mode, rest_url=rest_url.rstrip("/"))
+    account = Account(name=name, exchange=exchange, mode=mode, rest_url=rest_url.rstrip("/"), ws_url=ws_url)
     if mode != Mode.PAPER:
         refuse_wrong_host(account)
         seal_into(account, key, secret)

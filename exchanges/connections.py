@@ -40,13 +40,11 @@ def host_of(account: Account) -> str:
 
 def refuse_wrong_host(account: Account) -> None:
     """A live host for live accounts only, and the reverse; the second lock beside the CHECK. Raises ``WrongHost``."""
-    url = account.rest_url
-    live_host = bool(re.match(LIVE_HOSTS, url)) and not re.match(SANDBOX_LIVE_LOOKALIKES, url)
-    fits = {Mode.LIVE: live_host and bool(re.match(SECURE_URL, url)), Mode.SANDBOX: not live_host}
-    if not re.match(PLAIN_URL, url) or not fits.get(Mode(account.mode), False):
-        raise WrongHost(
-            f"{account.name} is a {account.mode} account and may not reach {account.rest_url or 'any host'}."
-        )
+    for url in [account.rest_url, *([account.ws_url] if account.ws_url else [])]:
+        live_host = bool(re.match(LIVE_HOSTS, url)) and not re.match(SANDBOX_LIVE_LOOKALIKES, url)
+        fits = {Mode.LIVE: live_host and bool(re.match(SECURE_URL, url)), Mode.SANDBOX: not live_host}
+        if not re.match(PLAIN_URL, url) or not fits.get(Mode(account.mode), False):
+            raise WrongHost(f"{account.name} is a {account.mode} account and may not reach {url or 'any host'}.")
 
 
 class CallInTransaction(RuntimeError):

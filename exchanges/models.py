@@ -30,6 +30,21 @@ class Mode(models.TextChoices):
     PAPER = "paper", "paper"
 
 
+def _live(field: str) -> Q:
+    return (
+        Q(**{f"{field}__regex": PLAIN_URL})
+        & Q(**{f"{field}__regex": SECURE_URL})
+        & Q(**{f"{field}__regex": LIVE_HOSTS})
+        & ~Q(**{f"{field}__regex": SANDBOX_LIVE_LOOKALIKES})
+    )
+
+
+def _not_live(field: str) -> Q:
+    return Q(**{f"{field}__regex": PLAIN_URL}) & (
+        ~Q(**{f"{field}__regex": LIVE_HOSTS}) | Q(**{f"{field}__regex": SANDBOX_LIVE_LOOKALIKES})
+    )
+
+
 class Account(models.Model):
     """One set of credentials at an exchange, or one paper account. ``mode`` never changes after creation.
 
@@ -40,6 +55,8 @@ class Account(models.Model):
     exchange = models.CharField(max_length=16, choices=Exchange.choices)
     mode = models.CharField(max_length=8, choices=Mode.choices)
     rest_url = models.CharField(max_length=200, blank=True)
+    # Of the private stream; empty where streams are not used.
+    ws_url = models.CharField(max_length=200, blank=True)
     api_key_sealed = models.BinaryField(default=b"")
     api_secret_sealed = models.BinaryField(default=b"")
     api_key_tail = models.CharField(max_length=4, blank=True)
@@ -52,25 +69,15 @@ class Account(models.Model):
             models.CheckConstraint(condition=Q(exchange__in=Exchange.values), name="account_exchange_known"),
             models.CheckConstraint(condition=Q(mode__in=Mode.values), name="account_mode_known"),
             models.CheckConstraint(
-                condition=~Q(mode="live")
-                | (
-                    Q(rest_url__regex=PLAIN_URL)
-                    & Q(rest_url__regex=SECURE_URL)
-                    & Q(rest_url__regex=LIVE_HOSTS)
-                    & ~Q(rest_url__regex=SANDBOX_LIVE_LOOKALIKES)
-                ),
+                condition=~Q(mode="live") | (_live("rest_url") & (Q(ws_url="") | _live("ws_url"))),
                 name="account_live_on_live_host",
             ),
             models.CheckConstraint(
-                condition=~Q(mode="sandbox")
-                | (
-                    Q(rest_url__regex=PLAIN_URL)
-                    & (~Q(rest_url__regex=LIVE_HOSTS) | Q(rest_url__regex=SANDBOX_LIVE_LOOKALIKES))
-                ),
+                condition=~Q(mode="sandbox") | (_not_live("rest_url") & (Q(ws_url="") | _not_live("ws_url"))),
                 name="account_sandbox_off_live_host",
             ),
             models.CheckConstraint(
-                condition=~Q(mode="paper") | Q(rest_url="", api_key_sealed=b"", api_secret_sealed=b""),
+                condition=~Q(mode="paper") | Q(rest_url="", ws_url="", api_key_sealed=b"", api_secret_sealed=b""),
                 name="account_paper_has_no_host_or_key",
             ),
         ]

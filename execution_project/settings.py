@@ -313,6 +313,7 @@ EXEC_TICKS: dict[str, float] = {
     "orders.sweeping.ring_following": 2,
     "orders.sweeping.ring_market_data": 1,
     "orders.sweeping.ring_account_data": 15,
+    "orders.sweeping.ring_instruments": 300,
     "orders.sweeping.prune_counters": 3600,
 }
 

@@ -40,6 +40,7 @@ def build_intent(
         base_asset=instrument.base_asset,
         quote_asset=instrument.quote_asset,
         is_trading=instrument.is_trading,
+        filters_synced_at=instrument.synced_at,
         filters=instrument.filters,
         base_precision=instrument.base_precision,
         quote_precision=instrument.quote_precision,

@@ -158,6 +158,15 @@ def ring_market_data() -> int:
     return rung
 
 
+def ring_instruments() -> int:
+    """Read pairs, filters and status again, once per exchange and mode: a halted pair must be known as such."""
+    rung = 0
+    for account in _one_account_per_market():
+        name = f"instruments:{account.exchange}:{account.mode}"
+        rung += ring_chore(HOUSEKEEPING_QUEUE, name, "orders.tasks.refresh_instruments", account.pk)
+    return rung
+
+
 def ring_account_data() -> int:
     """Refresh balances and the clock sample of every account with open books."""
     rung = 0

@@ -9,7 +9,7 @@ from exchanges.connections import adapter_for
 from exchanges.host_clock import sample
 from exchanges.models import Account
 from exchanges.reports import ReadFailed, TradeReport
-from exchanges.syncing import sync_balances, sync_quotes
+from exchanges.syncing import sync_balances, sync_instruments, sync_quotes
 from execution_project.common.chores import answering, ring_chore
 from orders import following, sending
 from orders.models import Command
@@ -68,6 +68,13 @@ def refresh_quotes(account_id: int) -> None:
     account = Account.objects.get(pk=account_id)
     with answering(f"quotes:{account.exchange}:{account.mode}", expected=ReadFailed):
         sync_quotes(account)
+
+
+def refresh_instruments(account_id: int) -> None:
+    """Pairs, filters and status of the account's exchange."""
+    account = Account.objects.get(pk=account_id)
+    with answering(f"instruments:{account.exchange}:{account.mode}", expected=ReadFailed):
+        sync_instruments(account)
 
 
 def refresh_balances(account_id: int) -> None:

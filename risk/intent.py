@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,7 @@ class Intent:
     base_asset: str
     quote_asset: str
     is_trading: bool
+    filters_synced_at: datetime
     filters: dict[str, dict[str, Any]]
     base_precision: int
     quote_precision: int

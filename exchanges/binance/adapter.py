@@ -690,3 +690,21 @@ def _not_attempted(evidence: Evidence) -> Outcome:
 
 def _both(outcome: Outcome) -> ReplaceOutcome:
     return ReplaceOutcome(outcome, outcome)
+
+
+def reread(evidence: Evidence) -> Outcome | ReplaceOutcome | None:
+    """What this parser makes of a stored answer to a write; None for one that had no HTTP answer."""
+    call = _CALLS.get((evidence.method, evidence.path))
+    if call is None or evidence.http_status is None:
+        return None
+    answer = Answer(
+        method=evidence.method,
+        path=evidence.path,
+        parameters=evidence.parameters,
+        status=evidence.http_status,
+        headers=evidence.headers,
+        content=evidence.body.encode(),
+    )
+    if call is Call.REPLACE:
+        return _replaced(answer, evidence)
+    return _failed(call, answer, evidence) or _accepted(call, answer, evidence)

@@ -586,3 +586,19 @@ def _accepted(call: Call, answer: Answer, evidence: Evidence) -> Outcome:
     except Unparsable as error:
         return unbelievable(evidence, error)
     return Outcome(OutcomeKind.ACCEPTED, evidence, (order,))
+
+
+def reread(evidence: Evidence) -> Outcome | None:
+    """What this parser makes of a stored answer to a write; None for one that had no HTTP answer."""
+    call = _CALLS.get((evidence.method, evidence.path))
+    if call is None or evidence.http_status is None:
+        return None
+    answer = Answer(
+        method=evidence.method,
+        path=evidence.path,
+        parameters=evidence.parameters,
+        status=evidence.http_status,
+        headers=evidence.headers,
+        content=evidence.body.encode(),
+    )
+    return _failed(call, answer, evidence) or _accepted(call, answer, evidence)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from exchanges.filters import check_order
 from risk.controls.result import ControlOutcome, ControlResult
 from risk.inputs import GateInputs
 
+MAX_FILTER_AGE = timedelta(hours=24)
 NUMBER = 2
 CONTROL = "venue_filters"
 
 
 def evaluate(inputs: GateInputs) -> ControlResult:
-    """Instrument trading, precision, lot, price and notional filters; applies to reducing orders too."""
+    """Trading status, filters of at most 24 h, precision, lot, price and notional; applies to reducing orders too."""
     intent = inputs.intent
     if not intent.is_trading:
         return ControlResult(
@@ -20,6 +23,14 @@ def evaluate(inputs: GateInputs) -> ControlResult:
             ControlOutcome.BREACH,
             "INSTRUMENT_NOT_TRADING",
             f"{intent.symbol} is not trading at {intent.exchange}.",
+        )
+    if inputs.now - intent.filters_synced_at > MAX_FILTER_AGE:
+        return ControlResult(
+            NUMBER,
+            CONTROL,
+            ControlOutcome.BREACH,
+            "FILTERS_STALE",
+            f"The filters of {intent.symbol} were last read at {intent.filters_synced_at.isoformat()}.",
         )
     breaches = check_order(
         intent.filters,

@@ -124,7 +124,8 @@ def test_a_new_account_is_checked_sealed_and_recorded() -> None:
     with pytest.raises(WrongHost):
         add_account("main", exchange="binance", mode="sandbox", rest_url=LIVE[0], key="k", secret="s", by=BY)
     assert not Account.objects.exists()
-    add_account("main", exchange="binance", mode="sandbox", rest_url=SANDBOX[0] + "/", key="a-long-enough-key", secret="s", by=BY)
+    key = "a-long-enough-key"
+    add_account("main", exchange="binance", mode="sandbox", rest_url=SANDBOX[0] + "/", key=key, secret="s", by=BY)
     account = Account.objects.get()
     assert (account.rest_url, account.api_key_tail) == (SANDBOX[0], "-key")
     assert b"a-key" not in bytes(account.api_key_sealed)

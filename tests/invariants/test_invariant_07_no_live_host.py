@@ -34,6 +34,23 @@ def test_invariant_07_the_database_refuses_mode_and_host_that_do_not_match(mode:
         AccountFactory(mode=mode, rest_url=url)
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("mode", "rest_url", "ws_url"),
+    [
+        ("sandbox", "http://127.0.0.1:8900", "wss://ws-api.binance.com/ws-api/v3"),
+        ("sandbox", "http://127.0.0.1:8900", "wss://ws-feed-pro.btcturk.com"),
+        ("live", LIVE, "ws://127.0.0.1:8900/ws-api/v3"),
+        ("paper", "", "wss://ws-api.binance.com/ws-api/v3"),
+    ],
+)
+def test_invariant_07_the_stream_of_an_account_obeys_the_same_rule(mode: str, rest_url: str, ws_url: str) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        AccountFactory(mode=mode, rest_url=rest_url, ws_url=ws_url)
+    with pytest.raises(WrongHost):
+        adapter_for(Account(pk=1, name="a", exchange="binance", mode=mode, rest_url=rest_url, ws_url=ws_url))
+
+
 @pytest.mark.parametrize("mode", ["sandbox", "paper"])
 @pytest.mark.parametrize(
     "url", [LIVE, "https://api-gcp.binance.com", "https://API.binance.com:443/", "https://api.btcturk.com"]

@@ -30,6 +30,7 @@ def intent(**changes: Any) -> Intent:
             base_asset="BTC",
             quote_asset="USDT",
             is_trading=True,
+            filters_synced_at=NOW,
             filters={},
             base_precision=8,
             quote_precision=8,
