@@ -19,7 +19,7 @@ step = @printf '%-24s' '$(1)'; if output=$$($(2) 2>&1); then echo ok; else echo 
 help:
 	@echo 'make run           the whole engine with its exchange simulator; Ctrl-C stops it'
 	@echo 'make test          what continuous integration runs'
-	@echo 'make proof         end-to-end tests and drills that kill real processes, by name'
+	@echo 'make proof         the same with full rounds, then each guard removed in turn, expecting red'
 	@echo 'make bench CASE=x  one measurement'
 	@echo 'make lint | types | format | lock'
 
@@ -54,7 +54,8 @@ types: .venv/.dev-stamp
 	$(call step,mypy,$(BIN)/mypy)
 
 proof: .venv/.dev-stamp
-	@$(BIN)/python -m pytest -v -m 'drill or e2e'
+	@PROOF_ROUNDS=200 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m tests.mutants
 
 bench: .venv/.dev-stamp
 	@$(BIN)/python -m tests.bench $(CASE)

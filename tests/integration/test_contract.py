@@ -183,11 +183,21 @@ def test_a_replace_ends_with_one_working_order_of_what_is_left(venue: Engine) ->
 
 
 def test_what_the_exchange_cannot_do_is_refused_with_its_reason(venue: Engine) -> None:
-    body = {"quantity": "0.01", "price": "59000", "type": "LIMIT", "time_in_force": "FOK"}
-    status, problem = venue.place(**body)
+    status, problem = venue.limit("BUY", "0.01", "59000", "FOK")
     if exchange(venue) == "binance":
         assert status == 202
         return
+    assert (status, problem["code"]) == (400, "NOT_SUPPORTED")
+    assert venue.place(quantity="0.01")[1]["code"] == "NOT_SUPPORTED"
+    status, problem = venue.place(
+        quantity="0.01", side="SELL", type="STOP_LOSS_LIMIT", price="1", stop_price="1", time_in_force="GTC"
+    )
+    assert (status, problem["code"]) == (400, "NOT_SUPPORTED")
+    assert "triggered stop" in problem["detail"]
+
+
+def test_what_the_filters_forbid_never_leaves(venue: Engine) -> None:
+    status, problem = venue.limit("BUY", "0.01", "59000.001")
     assert status == 422
     assert problem["code"] == {"binance": "FILTER_PRICE_FILTER", "btcturk": "FILTER_PRECISION"}[exchange(venue)]
     assert drain() == 0

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
 
-from tests.engines import Engine
+from exchanges.models import Quote
+from execution_project.common import clock
+from tests.engines import Engine, make_engine
 from tests.integration.test_worker_processes import start_web
 from tests.processes import Processes
 from tests.server import ROOT
+from tests.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(shutil.which("curl") is None, reason="the tour is made of curl commands"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 MARK = "@@@"
 PROMISE = re.compile(r"   # → (\d{3})(.*)$")
@@ -42,13 +40,17 @@ def promised(line: str) -> tuple[str, list[str]] | None:
 
 
 def test_every_line_answers_as_promised(engine: Engine, processes: Processes) -> None:
-    for queue in ("submit-binance", "cancel", "housekeeping"):
+    turk = make_engine(engine.simulator, exchange="btcturk")
+    for queue in ("submit-binance", "submit-btcturk", "cancel", "housekeeping"):
         processes.manage("run_cluster", queue)
     processes.manage("run_ticker")
     base = start_web(processes)
+    placed_at = clock.now()
+    wait_until(lambda: Quote.objects.filter(confirmed_at__gt=placed_at).count() >= 8, 30, "quotes of both exchanges")
     lines = tour()
     script = "\n".join(f"{line}\necho '{MARK}'" for line in lines)
-    script = script.replace("sim-binance", engine.account.name).replace("sleep 3", "sleep 8")  # a busy machine
+    script = script.replace("sim-binance", engine.account.name).replace("sim-btcturk", turk.account.name)
+    script = re.sub(r"^sleep \d$", "sleep 8", script, flags=re.MULTILINE)  # a busy machine
     done = subprocess.run(
         ["bash", "-eu"],
         input=script,
