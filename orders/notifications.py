@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -13,6 +14,7 @@ from django.db import connection, transaction
 
 CHANNEL = "exec_order"
 POLL_S = 0.5
+IDLE_S = 5.0
 log = logging.getLogger(__name__)
 
 
@@ -33,6 +35,11 @@ class OrderListener:
         self._mutex = threading.Lock()
         self._waiting: dict[str, set[threading.Event]] = defaultdict(set)
         self._thread: threading.Thread | None = None
+        self._listening = threading.Event()
+
+    def is_listening(self) -> bool:
+        """Whether the connection stands; until it does, waiters rely on their poll."""
+        return self._listening.is_set()
 
     def register(self, order_id: UUID) -> threading.Event:
         """An event that is set when the order moves; release it with ``forget``."""
@@ -52,6 +59,7 @@ class OrderListener:
                 del self._waiting[str(order_id)]
 
     def _listen(self) -> None:
+        """Listen while somebody waits, and a little longer; the next waiter starts another thread."""
         parameters = connection.get_connection_params()
         parameters.pop("cursor_factory", None)
         parameters.pop("context", None)
@@ -59,13 +67,27 @@ class OrderListener:
             try:
                 with psycopg.connect(**parameters, autocommit=True) as listening:
                     listening.execute(f"LISTEN {CHANNEL}")
-                    for notice in listening.notifies():
-                        with self._mutex:
-                            for moved in self._waiting.get(notice.payload, ()):
-                                moved.set()
+                    self._listening.set()
+                    while self._pass_on(listening):
+                        pass
+                    return
             except psycopg.Error as error:
                 log.warning("order listener lost the database: %s", error)
                 time.sleep(1)
+            finally:
+                self._listening.clear()
+
+    def _pass_on(self, listening: psycopg.Connection[Any]) -> bool:
+        """Wake the waiters of what is notified for a while; whether to go on: somebody waits still."""
+        for notice in listening.notifies(timeout=IDLE_S):
+            with self._mutex:
+                for moved in self._waiting.get(notice.payload, ()):
+                    moved.set()
+        with self._mutex:
+            if not self._waiting:
+                self._thread = None
+                return False
+        return True
 
 
 listener = OrderListener()

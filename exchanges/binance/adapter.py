@@ -22,7 +22,7 @@ from exchanges.binance import parsing
 from exchanges.binance.client import BinanceClient, payload_hash, plain
 from exchanges.binance.limits import kept_headers
 from exchanges.binance.outcomes import Call, classify
-from exchanges.http.calls import Answer, evidence_of, retry_after_ms
+from exchanges.http.calls import Answer, answer_of, evidence_of, retry_after_ms
 from exchanges.http.decoding import Mismatch, Unparsable, decode
 from exchanges.http.reading import AfterCall, BeforeCall, Reads, Stopwatch, unbelievable
 from exchanges.http.transport import Timeouts
@@ -697,14 +697,7 @@ def reread(evidence: Evidence) -> Outcome | ReplaceOutcome | None:
     call = _CALLS.get((evidence.method, evidence.path))
     if call is None or evidence.http_status is None:
         return None
-    answer = Answer(
-        method=evidence.method,
-        path=evidence.path,
-        parameters=evidence.parameters,
-        status=evidence.http_status,
-        headers=evidence.headers,
-        content=evidence.body.encode(),
-    )
+    answer = answer_of(evidence)
     if call is Call.REPLACE:
         return _replaced(answer, evidence)
     return _failed(call, answer, evidence) or _accepted(call, answer, evidence)

@@ -17,7 +17,7 @@ from exchanges.btcturk.client import BtcturkClient, request_hash, wire_decimal
 from exchanges.btcturk.limits import kept_headers, wait_ms
 from exchanges.btcturk.outcomes import Call, classify
 from exchanges.btcturk.parsing import BY_MARKET, EXACT, STOPS, ListedOrder
-from exchanges.http.calls import Answer, evidence_of
+from exchanges.http.calls import Answer, answer_of, evidence_of
 from exchanges.http.decoding import Mismatch, Unparsable, decode
 from exchanges.http.reading import AfterCall, BeforeCall, Reads, Stopwatch, unbelievable
 from exchanges.http.transport import Timeouts
@@ -593,12 +593,5 @@ def reread(evidence: Evidence) -> Outcome | None:
     call = _CALLS.get((evidence.method, evidence.path))
     if call is None or evidence.http_status is None:
         return None
-    answer = Answer(
-        method=evidence.method,
-        path=evidence.path,
-        parameters=evidence.parameters,
-        status=evidence.http_status,
-        headers=evidence.headers,
-        content=evidence.body.encode(),
-    )
+    answer = answer_of(evidence)
     return _failed(call, answer, evidence) or _accepted(call, answer, evidence)

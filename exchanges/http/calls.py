@@ -71,6 +71,18 @@ class Answer:
     error: str = ""
 
 
+def answer_of(evidence: Evidence) -> Answer:
+    """The stored answer of a call that had one, as the parsers take it."""
+    return Answer(
+        method=evidence.method,
+        path=evidence.path,
+        parameters=evidence.parameters,
+        status=evidence.http_status,
+        headers=evidence.headers,
+        content=evidence.body.encode(),
+    )
+
+
 def checked_url(rest_url: str, real_hosts: tuple[str, ...]) -> str:
     """Scheme, host and port. Raises ``ValueError`` on anything else, and on plain http to one of ``real_hosts``."""
     parts = urlsplit(rest_url)
