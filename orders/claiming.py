@@ -46,7 +46,7 @@ from orders.notifications import notify_after_commit
 from orders.reserving import set_reservation
 from positions.models import Holding
 from risk.gate import Prices
-from risk.inputs import CASH_ASSETS
+from risk.inputs import CASH_ASSETS, StateOfScope
 from risk.intent import lock_names, scopes_of
 from risk.models import Reservation
 from risk.trading_state import refusal, states_of
@@ -162,6 +162,9 @@ def _still_wanted(locks: Locks, order: Order, command: Command, prices: Prices |
         under_way = replacement.live_replace(order)
         if under_way is not None and under_way.status == CommandStatus.QUEUED:
             replacement.abandon(order, under_way, "the order is being canceled", by)
+        elif under_way is not None and under_way.status == CommandStatus.UNKNOWN and row.end_proof:
+            # What the replace may have placed must end, too; a refusal proves nothing, a live order dies.
+            row = under_way.planned or row
         command.exchange_order = row
         return True
     refused = _replace_refusal(locks, order, command)
@@ -186,8 +189,14 @@ def _submit_wanted(locks: Locks, order: Order, row: ExchangeOrder, prices: Price
     if replaces:
         replacement.end_as_canceled(order, row, NEVER_SENT, refused[0], refused[1], by)
         finish_commands(order, by=by)
-    else:
+    elif order.status == OrderStatus.PENDING:
         deny(order, row, refused[0], refused[1], by=by)
+    else:
+        # The exchange knows the order already (a restored database): there is nothing left to submit.
+        for command in Command.objects.filter(exchange_order=row, kind=CommandKind.SUBMIT, status=CommandStatus.QUEUED):
+            command.move(CommandStatus.DROPPED, by, evidence={"why": refused[1]})
+            command.finished_at = clock.now()
+            command.save()
     return False
 
 
@@ -201,8 +210,12 @@ def _replace_refusal(locks: Locks, order: Order, command: Command) -> tuple[str,
         return "STALE_INTENT", "The replace was not carried out in time."
     scopes = _scopes(order)
     locks.share_trading_state(lock_names(scopes))
-    halted = refusal(states_of(scopes), command.gate_seq or 0)
-    return None if halted is None else ("TRADING_HALTED", f"Not replaced: {halted}.")
+    states = states_of(scopes)
+    halted = refusal(states, command.gate_seq or 0)
+    if halted is not None:
+        return "TRADING_HALTED", f"Not replaced: {halted}."
+    # A smaller quantity only reduces; the rest of a cancel first is looked at again when it is claimed.
+    return _reduce_only_refusal(order, states) if command.method == ReplaceMethod.CANCEL_REPLACE else None
 
 
 def _scopes(order: Order) -> tuple[tuple[str, str], ...]:
@@ -262,11 +275,15 @@ def _submit_refusal(
     halted = refusal(states, order.gate_seq)
     if halted is not None:
         return "TRADING_HALTED", f"Not sent: {halted}."
+    return _reduce_only_refusal(order, states) or _price_refusal(order, exchange_order, prices)
+
+
+def _reduce_only_refusal(order: Order, states: tuple[StateOfScope, ...]) -> tuple[str, str] | None:
     reducing_only = any(state.state == "REDUCE_ONLY" for state in states)
     if (reducing_only or order.reduce_only) and not _still_reduces(order):
         code = "TRADING_REDUCE_ONLY" if reducing_only else "REDUCE_ONLY_WOULD_INCREASE"
         return code, "Not sent: the order would no longer only reduce exposure."
-    return _price_refusal(order, exchange_order, prices)
+    return None
 
 
 def _still_reduces(order: Order) -> bool:

@@ -6,7 +6,7 @@ A failed query is never an empty answer; "not found" is evidence, never an end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -16,24 +16,28 @@ from django.db.models import F, Max, Q
 from exchanges.connections import adapter_for, urgent
 from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account
-from exchanges.reports import Report
+from exchanges.reports import OrderReport, OutcomeKind, ReadFailed, Report, ReportedStatus
 from execution_project.common import clock
-from execution_project.common.actors import Actor, engine
+from execution_project.common.actors import engine
 from execution_project.common.events import record
 from execution_project.common.locking import ordered
 from orders import replacement
 from orders.ingest import ingest, lock_orders
 from orders.lifecycle import AT_EXCHANGE, WORKING, CommandStatus, OrderStatus
-from orders.models import Command, CommandKind, ExchangeOrder, Order
+from orders.models import AttemptKind, Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
 from orders.reserving import set_reservation
 from orders.sending import look_up
 
 log = logging.getLogger(__name__)
 
+# The exchange's engine may still act on a request this long after its window (docs/binance.md §1).
+REPLACE_PROOF_MS = 10_000
 TRADES_GRACE = timedelta(seconds=1)
-SETTLE_AGAIN = timedelta(seconds=5)
+SETTLE_AGAIN = timedelta(seconds=2)
 SETTLE_BATCH = 50
+# Answers that concern one order alone: the others go on being followed. Anything else ends the round.
+ONE_ORDER = {"ambiguous", "archived", "cut_off", "cursor_not_found", "mismatch", "too_long", "unparsable"}
 
 
 def follow_account(account: Account) -> int:
@@ -44,8 +48,14 @@ def follow_account(account: Account) -> int:
     """
     rows = list(
         ExchangeOrder.objects.filter(
-            order__account=account, order__status__in=[s.value for s in WORKING], end_proof="", planned=False
-        ).select_related("order__instrument")
+            Q(order__status__in=[s.value for s in WORKING])
+            | (~Q(exchange_order_id="") & Q(order__status="submitting")),
+            order__account=account,
+            end_proof="",
+            planned=False,
+        )
+        .select_related("order__instrument")
+        .order_by(F("last_looked_at").asc(nulls_first=True), "id")
     )
     if not rows:
         return 0
@@ -56,13 +66,20 @@ def follow_account(account: Account) -> int:
         for symbol in sorted({row.order.instrument.symbol for row in rows})
         for report in adapter.open_orders(symbol, now_ms=exchange_now_ms(account))
     }
-    batch: list[Report] = []
+    booked = 0
     for row in rows:
         report = shown.get(row.client_order_id)
-        if report is not None and report.cumulative_quantity == row.booked_quantity:
+        if report is not None and report.cumulative_quantity == row.booked_quantity and report.quantity == row.quantity:
             continue
-        batch += look_up(adapter, account, row.order.instrument.symbol, row)
-    return ingest(account, batch, by=by).new_fills
+        ExchangeOrder.objects.filter(id=row.id).update(last_looked_at=clock.now())
+        try:
+            booked += ingest(account, look_up(adapter, account, row.order.instrument.symbol, row), by=by).new_fills
+        except ReadFailed as error:
+            if error.outcome.kind is not OutcomeKind.REFUSED and error.outcome.reason not in ONE_ORDER:
+                raise
+            # One order that cannot be read must not keep the others from being followed.
+            log.warning("order %s cannot be read: %s", row.client_order_id, error)
+    return booked
 
 
 def probe(order_id: UUID) -> bool:
@@ -77,9 +94,14 @@ def probe(order_id: UUID) -> bool:
     row = command.exchange_order if command.planned is None else command.planned
     ExchangeOrder.objects.filter(id=row.id).update(last_looked_at=clock.now(), looked=F("looked") + 1)
     adapter = adapter_for(order.account)
+    by = engine("prober", "outcome unknown")
     with urgent():
         reports = look_up(adapter, order.account, order.instrument.symbol, row)
-    by = engine("prober", "outcome unknown")
+        if not reports and command.planned is not None:
+            old = look_up(adapter, order.account, order.instrument.symbol, command.exchange_order)
+            ingest(order.account, old, by=by)
+            if _disprove_by_the_old_order(order.account, command, old):
+                return False
     if not reports:
         record(
             "order.not_found",
@@ -89,8 +111,6 @@ def probe(order_id: UUID) -> bool:
             evidence={"client_order_id": row.client_order_id, "asked": "query by client order id"},
         )
         return False
-    if command.planned is not None:
-        adopt_replacement(command.id, by=by)
     ingest(order.account, reports, by=by)
     return True
 
@@ -107,20 +127,22 @@ def unknown_placement(order: Order) -> Command | None:
     )
 
 
-def adopt_replacement(command_id: UUID, *, by: Actor) -> None:
-    """The exchange shows the planned exchange order: then the cancel before it worked, too (it stops on failure)."""
-    order_id = Command.objects.values_list("order_id", flat=True).get(id=command_id)
+def _disprove_by_the_old_order(account: Account, command: Command, reports: Sequence[Report]) -> bool:
+    """An old exchange order that still works after the replace can no longer be executed proves that it was not."""
+    attempt = command.attempts.filter(kind=AttemptKind.REPLACE).order_by("-fence").first()
+    works = any(isinstance(report, OrderReport) and report.status is ReportedStatus.OPEN for report in reports)
+    if attempt is None or not works or command.planned is None:
+        return False
+    if exchange_now_ms(account) < attempt.stamp_ms + attempt.recv_window_ms + REPLACE_PROOF_MS:
+        return False
+    by = engine("prober", "the old exchange order still works")
     with ordered() as locks:
-        order = lock_orders(locks, [order_id])[order_id]
-        command = Command.objects.select_related("exchange_order", "planned").get(id=command_id)
-        if command.status != CommandStatus.UNKNOWN or command.planned is None:
-            return
-        old = command.exchange_order
-        old.end_proof = old.end_proof or f"replaced by {command.planned.generation}"
-        old.save(update_fields=["end_proof"])
-        set_reservation(order, old)
-        replacement.activate(order, command)
-        replacement.finish(command, order, by, "done", "found at the exchange")
+        order = lock_orders(locks, [command.order_id])[command.order_id]
+        fresh = Command.objects.select_related("planned").get(id=command.id)
+        if fresh.status == CommandStatus.UNKNOWN:
+            replacement.end_unsent(order, replacement.planned_of(fresh), "not_executed:the old order works")
+            replacement.finish(fresh, order, by, "not_executed", "the old exchange order still works")
+    return True
 
 
 def settle_account(account: Account) -> int:
@@ -137,11 +159,14 @@ def settle_account(account: Account) -> int:
     )
     settled = 0
     for order in waiting:
-        if settle(account, order):
-            settled += 1
-        else:
-            # Lagging reads, or a break: not the next in line before the others had their turn.
-            order.exchange_orders.update(last_looked_at=clock.now())
+        # Lagging reads, or a break: not the next in line before the others had their turn.
+        order.exchange_orders.update(last_looked_at=clock.now())
+        try:
+            settled += settle(account, order)
+        except ReadFailed as error:
+            if error.outcome.kind is not OutcomeKind.REFUSED and error.outcome.reason not in ONE_ORDER:
+                raise
+            log.warning("order %s cannot be settled: %s", order.id, error)
     return settled
 
 

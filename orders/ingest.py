@@ -21,9 +21,9 @@ from execution_project.common.events import record
 from execution_project.common.locking import Locks, Rank, ordered
 from execution_project.common.money import plain
 from orders.lifecycle import ENDED, CommandStatus, OrderStatus, derive_status
-from orders.models import Command, CommandKind, ExchangeOrder, Order
+from orders.models import AttemptKind, Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
-from orders.replacement import abandon, finish, live_replace
+from orders.replacement import abandon, finish, planned_of, take_over
 from orders.reserving import set_reservation
 from positions.booking import Booking, book_trades
 from positions.models import Fill
@@ -103,9 +103,12 @@ def apply_reports(
     bookings: list[Booking] = []
     for row_id, reports in matched.items():
         row, order = rows[row_id], orders[rows[row_id].order_id]
+        own_rows = [other for other in exchange_orders if other.order_id == row.order_id]
+        if row.planned:
+            _adopt_planned(order, own_rows, row, by)
         for report in reports:
             if isinstance(report, OrderReport):
-                _note_order_report(row, report)
+                _note_order_report(order, own_rows, row, report, by)
             else:
                 bookings.append(Booking(report, order.instrument, order.id, order.strategy, row.client_order_id))
     new = book_trades(locks, account, bookings) if bookings else []
@@ -116,7 +119,56 @@ def apply_reports(
     return Ingested(tuple(sorted(touched)), len(new), tuple(foreign))
 
 
-def _note_order_report(row: ExchangeOrder, report: OrderReport) -> None:
+def _adopt_planned(order: Order, rows: Sequence[ExchangeOrder], planned: ExchangeOrder, by: Actor) -> None:
+    """The exchange shows the order that a replace had planned: then the cancel before it worked, too.
+
+    (It places only after a cancel that worked, docs/binance.md §2.3.) The old exchange order is proven ended by it.
+    """
+    planned.planned = False
+    command = (
+        Command.objects.filter(order=order, kind=CommandKind.REPLACE, planned=planned)
+        .exclude(status__in=[CommandStatus.DONE, CommandStatus.DROPPED])
+        .select_related("planned")
+        .first()
+    )
+    if command is None:
+        return
+    for row in rows:
+        if row.id == command.exchange_order_id and not row.end_proof:
+            row.end_proof = f"replaced by {planned.generation}"
+    planned.quantity = command.new_quantity - (order.filled_quantity - planned.booked_quantity)
+    take_over(order, command)
+    finish(command, order, by, "done")
+
+
+def _disprove_replace(order: Order, rows: Sequence[ExchangeOrder], by: Actor) -> None:
+    """A replace of unknown outcome whose old exchange order traded was not executed: it acts on untouched ones only."""
+    command = (
+        Command.objects.filter(
+            order=order, kind=CommandKind.REPLACE, status=CommandStatus.UNKNOWN, planned__isnull=False
+        )
+        .select_related("planned")
+        .first()
+    )
+    if command is None:
+        return
+    by_id = {row.id: row for row in rows}
+    old, planned = by_id[command.exchange_order_id], by_id[planned_of(command).id]
+    if planned.planned and max(old.cumulative_quantity, old.booked_quantity) > 0:
+        planned.planned, planned.end_proof = False, "not_executed:the old order traded"
+        finish(command, order, by, "not_executed", "the old exchange order traded")
+
+
+def _note_order_report(
+    order: Order, rows: Sequence[ExchangeOrder], row: ExchangeOrder, report: OrderReport, by: Actor
+) -> None:
+    alive = any(not other.end_proof and not other.planned for other in rows)
+    if row.end_proof and not row.was_accepted and not report.status.is_end and not alive:
+        # What was taken for never accepted is there: reserved and followed again.
+        record("exchange_order.alive", "order", order.id, by, evidence={"was": row.end_proof})
+        row.end_proof = ""
+    if report.quantity is not None and row.quantity is not None and report.quantity < row.quantity:
+        _lower(order, rows, row, report.quantity)
     if report.cumulative_quantity >= row.cumulative_quantity:
         row.cumulative_quantity = report.cumulative_quantity
         if report.cumulative_quote is not None:
@@ -128,6 +180,14 @@ def _note_order_report(row: ExchangeOrder, report: OrderReport) -> None:
     row.reported_status = report.status.value
     if report.status.is_end and not row.end_proof:
         row.end_proof = f"reported:{report.source}"[:64]
+
+
+def _lower(order: Order, rows: Sequence[ExchangeOrder], row: ExchangeOrder, quantity: Decimal) -> None:
+    """The exchange works on less than we know of: an amend whose answer was lost. Its quantity is the fact."""
+    if not row.attempts.filter(kind=AttemptKind.AMEND).exists():
+        return
+    row.quantity = quantity
+    order.quantity = quantity + sum((other.booked_quantity for other in rows if other is not row), Decimal(0))
 
 
 def refresh(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequence[Fill], *, by: Actor) -> None:
@@ -142,7 +202,10 @@ def refresh(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequenc
         row.booked_quote += sum((fill.quote_quantity for fill in own), Decimal(0))
         if row.quantity is not None and row.booked_quantity >= row.quantity and not row.end_proof:
             row.end_proof = "booked:whole quantity"
+    _disprove_replace(order, exchange_orders, by)
+    for row in exchange_orders:
         row.save()
+    for row in exchange_orders:
         set_reservation(order, row)
     order.filled_quantity = sum((row.booked_quantity for row in exchange_orders), Decimal(0))
     order.filled_quote = sum((row.booked_quote for row in exchange_orders), Decimal(0))
@@ -161,10 +224,8 @@ def refresh(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequenc
 def _follow_status(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequence[Fill], *, by: Actor) -> None:
     sent = [row for row in exchange_orders if row.was_accepted]
     latest = sent[-1] if sent else exchange_orders[-1]
-    whole = order.quantity
-    if latest.planned:
-        under_way = live_replace(order)
-        whole = None if under_way is None else under_way.new_quantity
+    # While a replace is under way only its own steps may say that the new total is filled: something still works.
+    whole = None if latest.planned else order.quantity
     seen = sum((max(row.booked_quantity, row.cumulative_quantity) for row in exchange_orders), Decimal(0))
     evidence = {
         "exchange_order": latest.client_order_id,
@@ -204,12 +265,14 @@ def _finish_unknown_submits(exchange_orders: Sequence[ExchangeOrder], *, by: Act
 
 def finish_commands(order: Order, *, by: Actor) -> None:
     """Close what is still asked of an order that has ended; an answer that is under way completes its own command."""
-    for command in Command.objects.filter(order=order, status__in=[CommandStatus.QUEUED, CommandStatus.UNKNOWN]):
+    open_statuses = [CommandStatus.QUEUED, CommandStatus.UNKNOWN]
+    for command in Command.objects.filter(order=order, status__in=open_statuses).select_related("planned"):
         if command.kind == CommandKind.REPLACE:
             if command.status == CommandStatus.QUEUED:
                 abandon(order, command, f"the order is {order.status}", by)
-            else:
+            elif command.planned is None or not command.planned.planned:
                 finish(command, order, by, "overtaken", f"the order is {order.status}")
+            # What may have been placed stays unknown, reserved and looked for.
             continue
         queued_submit = command.status == CommandStatus.QUEUED and command.kind == CommandKind.SUBMIT
         command.move(CommandStatus.DROPPED if queued_submit else CommandStatus.DONE, by)

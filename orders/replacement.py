@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.db.models import Max
+
 from exchanges.reports import Outcome, OutcomeKind
 from execution_project.common import clock, ids
 from execution_project.common.actors import Actor
@@ -21,6 +23,14 @@ from orders.queues import submit_queue
 from orders.reserving import set_reservation
 
 VALID_FOR = timedelta(seconds=10)
+# From the request on: the gate's prices and limits are too old for the rest of a replace that took longer.
+REST_WITHIN = timedelta(seconds=60)
+
+
+def next_generation(order: Order) -> int:
+    """A generation that no exchange order of this order has had, sent or not."""
+    newest = ExchangeOrder.objects.filter(order=order).aggregate(newest=Max("generation"))["newest"]
+    return 0 if newest is None else int(newest) + 1
 
 
 def finish(command: Command, order: Order, by: Actor, event: str, detail: str = "") -> None:
@@ -58,12 +68,13 @@ def amended(order: Order, command: Command, by: Actor) -> None:
     row = ExchangeOrder.objects.get(id=command.exchange_order_id)
     row.quantity = command.new_quantity - (order.filled_quantity - row.booked_quantity)
     row.save(update_fields=["quantity"])
-    _take_over(order, command)
+    take_over(order, command)
     set_reservation(order, row)
     finish(command, order, by, "done")
 
 
-def _take_over(order: Order, command: Command) -> None:
+def take_over(order: Order, command: Command) -> None:
+    """The order is now what the replace asked for."""
     order.quantity = command.new_quantity
     order.price = command.new_price
     if command.gate_seq is not None:
@@ -89,7 +100,7 @@ def activate(order: Order, command: Command) -> ExchangeOrder:
     planned.planned = False
     planned.quantity = command.new_quantity - order.filled_quantity
     planned.save(update_fields=["planned", "quantity"])
-    _take_over(order, command)
+    take_over(order, command)
     set_reservation(order, planned)
     return planned
 
@@ -98,10 +109,11 @@ def plan_again(order: Order, command: Command, outcome: Outcome) -> None:
     """The planned exchange order was refused unexecuted: plan the same under a client order id that was never sent."""
     old = planned_of(command)
     end_unsent(order, old, f"not_executed:{outcome.code or outcome.reason}")
+    generation = next_generation(order)
     fresh = ExchangeOrder.objects.create(
         order=order,
-        generation=old.generation + 1,
-        client_order_id=ids.client_order_id(prefix(), order.id, old.generation + 1),
+        generation=generation,
+        client_order_id=ids.client_order_id(prefix(), order.id, generation),
         planned=True,
         quantity=old.quantity,
         price=old.price,
@@ -125,14 +137,18 @@ def place_the_rest(order: Order, command: Command, by: Actor) -> bool:
         return False
     if command.new_quantity - order.filled_quantity <= 0:
         abandon(order, command, f"{plain(order.filled_quantity)} is filled already", by)
-        _take_over(order, command)
+        take_over(order, command)
         if order.status in WORKING:
             order.move(OrderStatus.FILLED, by, evidence={"new_total": plain(command.new_quantity)})
             order.save()
         return True
-    planned = activate(order, command)
     now = clock.now()
-    order.valid_until = now + VALID_FOR
+    if now > command.created_at + REST_WITHIN:
+        end_as_canceled(order, planned_of(command), NEVER_SENT, "STALE_INTENT", "The replace took too long.", by)
+        finish(command, order, by, "abandoned", "took too long")
+        return True
+    planned = activate(order, command)
+    order.valid_until = command.created_at + REST_WITHIN
     order.save()
     finish(command, order, by, "placing", plain(planned.quantity))
     submit = Command.objects.create(

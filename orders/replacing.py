@@ -28,6 +28,7 @@ from orders.intents import build_intent
 from orders.lifecycle import WORKING, CommandStatus
 from orders.models import Command, CommandKind, ExchangeOrder, Order, ReplaceMethod
 from orders.queues import CANCEL_QUEUE
+from orders.replacement import next_generation
 from orders.reserving import facts_of
 from risk.gate import Verdict, decide, read_inputs, read_prices_of, reservation_row
 from risk.intent import lock_names
@@ -163,10 +164,11 @@ def _write(
     if method is ReplaceMethod.AMEND:
         insert_together(verdict.decision, command, doorbell, happened)
     else:
+        generation = next_generation(order)
         planned = ExchangeOrder(
             order=order,
-            generation=row.generation + 1,
-            client_order_id=ids.client_order_id(mark, order.id, row.generation + 1),
+            generation=generation,
+            client_order_id=ids.client_order_id(mark, order.id, generation),
             planned=True,
             quantity=total - order.filled_quantity,
             price=price,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import F
 
 from exchanges import rate_budget
 from exchanges.models import Account, Mode
@@ -20,11 +21,12 @@ from execution_project.common.events import record
 from execution_project.common.locking import ordered
 from orders.claiming import current_exchange_order, deny
 from orders.following import accounts_to_follow
-from orders.ingest import lock_orders
-from orders.lifecycle import CommandStatus, OrderStatus
-from orders.models import Attempt, AttemptKind, Command, CommandKind, ExchangeOrder, Order
+from orders.ingest import finish_commands, lock_orders, refresh
+from orders.lifecycle import ENDED, WORKING, CommandStatus, OrderStatus
+from orders.models import NEVER_SENT, Attempt, AttemptKind, Command, CommandKind, ExchangeOrder
 from orders.notifications import notify_after_commit
 from orders.queues import CANCEL_QUEUE, HOUSEKEEPING_QUEUE, submit_queue
+from orders.replacement import end_as_canceled
 
 RING_AGAIN = timedelta(seconds=3)
 # Connect 3 s + answer 13 s (the adapter's timeouts) + the database's own timeouts, with room: after this a claim
@@ -57,23 +59,24 @@ def ring_due_commands() -> int:
 
 
 def expire_stale_intents() -> int:
-    """End submits that nobody claimed within ``valid_for``: denied, STALE_INTENT."""
+    """End submits that nobody claimed within ``valid_for``: denied, or canceled for the rest of a replace."""
     now = clock.now()
     by = engine("sweeper", "valid_for passed")
-    stale = list(
-        Order.objects.filter(status=OrderStatus.PENDING, valid_until__lt=now).values_list("id", flat=True)[:BATCH]
-    )
+    queued = Command.objects.filter(kind=CommandKind.SUBMIT, status=CommandStatus.QUEUED, order__valid_until__lt=now)
+    stale = list(queued.values_list("order_id", flat=True)[:BATCH])
+    detail = "The order was not sent within its valid_for."
     for order_id in stale:
         with ordered() as locks:
             order = lock_orders(locks, [order_id])[order_id]
-            if order.status == OrderStatus.PENDING and order.valid_until < now:
-                deny(
-                    order,
-                    current_exchange_order(order),
-                    "STALE_INTENT",
-                    "The order was not sent within its valid_for.",
-                    by=by,
-                )
+            row = current_exchange_order(order)
+            unsent = Command.objects.filter(exchange_order=row, kind=CommandKind.SUBMIT, status=CommandStatus.QUEUED)
+            if order.valid_until >= now or not unsent.exists():
+                continue
+            if order.status == OrderStatus.PENDING:
+                deny(order, row, "STALE_INTENT", detail, by=by)
+            elif order.status in WORKING:
+                end_as_canceled(order, row, NEVER_SENT, "STALE_INTENT", detail, by)
+                finish_commands(order, by=by)
     return len(stale)
 
 
@@ -107,6 +110,8 @@ def recover_silent_claims() -> int:
             if attempt.kind == AttemptKind.REPLACE:
                 command.move(CommandStatus.UNKNOWN, by)
                 command.save()
+                # Trades of the old exchange order that are booked already may tell that it was not executed.
+                refresh(order, list(order.exchange_orders.order_by("generation")), [], by=by)
                 ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
                 continue
             command.move(CommandStatus.UNKNOWN, by)
@@ -124,6 +129,29 @@ def recover_silent_claims() -> int:
                 notify_after_commit(order.id)
                 ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
     return len(silent)
+
+
+def resume_answered_commands() -> int:
+    """Cancels and replaces whose answer is stored but whose worker died before it had looked after it: asked again."""
+    by = engine("sweeper", "answered and not closed")
+    stuck = list(
+        Command.objects.filter(
+            status=CommandStatus.CLAIMED,
+            kind__in=[CommandKind.CANCEL, CommandKind.REPLACE],
+            attempts__fence=F("fence"),
+            attempts__answered_at__lt=clock.now() - CLAIM_SILENCE,
+        ).values_list("id", "order_id")[:BATCH]
+    )
+    for command_id, order_id in stuck:
+        with ordered() as locks:
+            order = lock_orders(locks, [order_id])[order_id]
+            command = Command.objects.select_related("planned").get(id=command_id)
+            if command.status == CommandStatus.CLAIMED:
+                command.move(CommandStatus.QUEUED, by)
+                command.save()
+            if order.status in ENDED:
+                finish_commands(order, by=by)
+    return len(stuck)
 
 
 def ring_probes() -> int:

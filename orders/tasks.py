@@ -58,7 +58,11 @@ def follow(account_id: int) -> None:
     """Bring one account's working orders up to date and settle its ended ones."""
     with answering(f"follow:{account_id}", expected=ReadFailed):
         account = Account.objects.get(pk=account_id)
-        moved = following.follow_account(account) + following.settle_account(account)
+        moved = 0
+        try:
+            moved += following.follow_account(account)
+        finally:
+            moved += following.settle_account(account)
         if moved:
             _refresh_balances_soon(account_id)
 

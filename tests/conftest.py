@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests import settings as test_settings
+from tests.loopback import LoopbackGuard
 from tests.processes import Processes
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No test leaves this machine."""
+    config.pluginmanager.register(LoopbackGuard(config), "loopback-guard")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -52,7 +52,7 @@ MUTANTS = (
     ),
     Mutant(
         "1: an unknown outcome is never sent again",
-        "orders/sending.py",
+        "orders/answers.py",
         "OutcomeKind.UNKNOWN: _submit_unknown",
         "OutcomeKind.UNKNOWN: _submit_not_executed",
         f"{INVARIANTS}01_posted_at_most_once.py::test_invariant_01_no_second_exchange_order_without_proof",
@@ -108,7 +108,7 @@ MUTANTS = (
     ),
     Mutant(
         "11: attempts are stored without the signature",
-        "orders/sending.py",
+        "orders/answers.py",
         '"parameters": outcome.evidence.parameters,',
         '"parameters": {**outcome.evidence.parameters, "signature": "0"},',
         f"{INVARIANTS}11_secrets.py::test_invariant_11_secrets_are_nowhere_to_be_read",

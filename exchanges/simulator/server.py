@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from decimal import Decimal
+from email.utils import formatdate
 
 from aiohttp import web
 
@@ -63,7 +64,13 @@ class Simulator:
         self.controls = Controls(self.control, second)
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one HTTP request."""
+        """Answer one HTTP request. A clock that is off shows in the Date header, too."""
+        answer = await self._serve(request)
+        if self.clock.offset_ms and not answer.prepared:
+            answer.headers.setdefault("Date", formatdate(self.clock.now() / 1000, usegmt=True))
+        return answer
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         if path == SOCKET_PATH:
             return await self.sockets.serve(request)

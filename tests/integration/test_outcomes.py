@@ -187,8 +187,8 @@ def test_an_answer_that_comes_after_the_sweeper_gave_up_still_counts(engine: Eng
     """A fenced or late worker's answer is still a report, and a proof that nothing was executed is still a proof."""
     from exchanges.connections import adapter_for
     from exchanges.reports import Evidence, Outcome, OutcomeKind
+    from orders.answers import record_outcome
     from orders.claiming import claim
-    from orders.sending import record_outcome
     from risk.gate import read_prices_of
 
     _, order = engine.place(quantity="0.01")
