@@ -9,8 +9,8 @@ from django.conf import settings
 
 from execution_project.common import clock
 from execution_project.common.problems import Problem
-from orders.lifecycle import UNDECIDED
-from orders.models import Order
+from orders.lifecycle import UNDECIDED, OrderStatus
+from orders.models import Order, OrderType
 from orders.notifications import POLL_S, listener
 
 MAX_WAIT_S = 10
@@ -37,11 +37,13 @@ def wait_until_decided(order_id: UUID, seconds: int) -> Order | None:
         while True:
             moved.clear()
             order = Order.objects.select_related("account", "instrument", "strategy").get(id=order_id)
-            if order.status not in UNDECIDED:
+            # A market order that is "open" is one whose fills are being asked for: BTCTurk's answer has none.
+            filling = order.type == OrderType.MARKET and order.status == OrderStatus.OPEN
+            if order.status not in UNDECIDED and not filling:
                 return order
             left = deadline - clock.monotonic()
             if left <= 0:
-                return None
+                return order if filling else None
             moved.wait(min(left, POLL_S))
     finally:
         listener.forget(order_id, moved)
