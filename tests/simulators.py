@@ -65,6 +65,11 @@ class Simulator:
         query = "" if exchange == "binance" else f"?exchange={exchange}"
         self.call("POST", f"/sim/market/{symbol}{query}", {"bid": bid, "ask": ask, "quantity": quantity})
 
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
     def stop(self) -> None:
         """End the process."""
         self._process.terminate()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from exchanges.management.commands.exchange_simulator import Command, simulator_command
 from tests.processes import Processes
 from tests.waiting import wait_until
 
@@ -21,3 +22,11 @@ def test_the_command_serves_both_exchanges_and_ends_on_sigterm(processes: Proces
         with urllib.request.urlopen(url + path, timeout=5) as answer:
             assert member in json.loads(answer.read())
     assert running.terminate() == 0
+
+
+def test_the_commands_options_are_the_simulators_own() -> None:
+    options = vars(Command().create_parser("manage.py", "exchange_simulator").parse_args(["--port", "1", "--frozen"]))
+    assert simulator_command(options)[1:] == [
+        *("-m", "exchanges.simulator", "--port", "1", "--host", "127.0.0.1"),
+        *("--data-dir", options["data_dir"], "--seed", "7", "--frozen"),
+    ]

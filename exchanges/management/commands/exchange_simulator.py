@@ -11,6 +11,14 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 
+def simulator_command(options: dict[str, Any]) -> list[str]:
+    """The simulator's own command line for these options."""
+    command = [sys.executable, "-m", "exchanges.simulator"]
+    for name in ("port", "host", "data_dir", "seed"):
+        command += [f"--{name.replace('_', '-')}", str(options[name])]
+    return command + [f"--{name.replace('_', '-')}" for name in ("frozen", "short_bounds") if options[name]]
+
+
 class Command(BaseCommand):
     """Becomes the simulator's own process, which knows nothing of Django (docs/simulator.md)."""
 
@@ -28,10 +36,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Replace this process, so that signals reach the simulator itself."""
-        command = [sys.executable, "-m", "exchanges.simulator"]
-        for name in ("port", "host", "data_dir", "seed"):
-            command += [f"--{name.replace('_', '-')}", str(options[name])]
-        command += [f"--{name.replace('_', '-')}" for name in ("frozen", "short_bounds") if options[name]]
+        command = simulator_command(options)
         sys.stdout.flush()
         os.chdir(settings.BASE_DIR)
         os.execv(command[0], command)  # noqa: S606  no shell, fixed program
