@@ -19,7 +19,7 @@ from execution_project.common.events import record
 from execution_project.common.installation import prefix
 from execution_project.common.locking import ordered
 from orders import replacement
-from orders.ingest import apply_reports, finish_commands, lock_orders
+from orders.ingest import apply_reports, finish_commands, lock_orders, refresh
 from orders.lifecycle import ENDED, WORKING, CommandStatus, OrderStatus
 from orders.models import Attempt, AttemptKind, Command, CommandKind, ExchangeOrder, Order, ReplaceMethod
 from orders.notifications import notify_after_commit
@@ -127,6 +127,8 @@ def record_replace(attempt_id: UUID, both: ReplaceOutcome) -> None:
         if undecided:
             command = Command.objects.select_related("exchange_order", "planned").get(id=command.id)
             _carry_on(order, command, both, by)
+            # A replace that is over leaves the old exchange order to tell how the order stands.
+            refresh(order, list(order.exchange_orders.order_by("generation")), [], by=by)
         fault_hooks.reach("before_answer_commit")
     fault_hooks.reach("after_answer")
 

@@ -13,10 +13,10 @@ from execution_project.common.events import record
 from execution_project.common.locking import Locks, ordered
 from orders.claiming import current_exchange_order, end_unsent
 from orders.ingest import finish_commands, lock_orders
-from orders.lifecycle import ENDED, WORKING, CommandStatus, OrderStatus
+from orders.lifecycle import ENDED, CommandStatus, OrderStatus
 from orders.models import NEVER_SENT, Command, CommandKind, Order
 from orders.queues import CANCEL_QUEUE
-from orders.replacement import end_as_canceled
+from orders.replacement import end_as_canceled, rest_not_sent
 
 
 def request_cancel(order_id: UUID, *, by: Actor, reason: str = "") -> Order:
@@ -36,8 +36,7 @@ def _cancel_locked(locks: Locks, order_id: UUID, *, by: Actor, reason: str) -> O
     if order.status == OrderStatus.PENDING:
         end_unsent(order, row, OrderStatus.CANCELED, "CANCELED_BEFORE_SEND", reason, by=by)
         return order
-    unsent = Command.objects.filter(exchange_order=row, kind=CommandKind.SUBMIT, status=CommandStatus.QUEUED)
-    if order.status in WORKING and unsent.exists():
+    if rest_not_sent(order, row):
         # The rest of a replace that was not sent yet: nothing of this order works at the exchange.
         end_as_canceled(order, row, NEVER_SENT, "CANCELED_BEFORE_SEND", reason, by)
         finish_commands(order, by=by)

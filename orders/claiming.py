@@ -30,7 +30,7 @@ from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor, engine
 from execution_project.common.locking import Locks, ordered
 from orders import replacement
-from orders.ingest import finish_commands, lock_orders
+from orders.ingest import finish_commands, lock_orders, refresh
 from orders.lifecycle import ENDED, WORKING, CommandStatus, OrderStatus
 from orders.models import (
     NEVER_SENT,
@@ -154,8 +154,7 @@ def _still_wanted(locks: Locks, order: Order, command: Command, prices: Prices |
         return _submit_wanted(locks, order, command.exchange_order, prices, by)
     row = current_exchange_order(order)
     if command.kind == CommandKind.CANCEL:
-        unsent = Command.objects.filter(exchange_order=row, kind=CommandKind.SUBMIT, status=CommandStatus.QUEUED)
-        if order.status in WORKING and unsent.exists():
+        if replacement.rest_not_sent(order, row):
             replacement.end_as_canceled(order, row, NEVER_SENT, "CANCELED_BEFORE_SEND", "", by)
             finish_commands(order, by=by)
             return False
@@ -170,11 +169,10 @@ def _still_wanted(locks: Locks, order: Order, command: Command, prices: Prices |
     refused = _replace_refusal(locks, order, command)
     if refused is None:
         return True
-    if command.exchange_order.end_proof and command.planned is not None:
-        replacement.end_as_canceled(order, command.planned, NEVER_SENT, refused[0], refused[1], by)
-        finish_commands(order, by=by)
-    else:
-        replacement.abandon(order, command, refused[1], by)
+    replacement.abandon(order, command, refused[1], by)
+    # Without its planned order the old one tells how it ended: whole, canceled, expired, or working on.
+    order.reason, order.detail = (refused[0], refused[1]) if command.exchange_order.end_proof else ("", "")
+    refresh(order, list(order.exchange_orders.order_by("generation")), [], by=by)
     return False
 
 

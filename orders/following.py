@@ -22,7 +22,7 @@ from execution_project.common.actors import engine
 from execution_project.common.events import record
 from execution_project.common.locking import ordered
 from orders import replacement
-from orders.ingest import ingest, lock_orders
+from orders.ingest import ingest, lock_orders, refresh
 from orders.lifecycle import AT_EXCHANGE, WORKING, CommandStatus, OrderStatus
 from orders.models import AttemptKind, Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
@@ -49,7 +49,7 @@ def follow_account(account: Account) -> int:
     rows = list(
         ExchangeOrder.objects.filter(
             Q(order__status__in=[s.value for s in WORKING])
-            | (~Q(exchange_order_id="") & Q(order__status="submitting")),
+            | (~Q(exchange_order_id="") & Q(order__status__in=["submitting", "submit_unknown"])),
             order__account=account,
             end_proof="",
             planned=False,
@@ -98,9 +98,10 @@ def probe(order_id: UUID) -> bool:
     with urgent():
         reports = look_up(adapter, order.account, order.instrument.symbol, row)
         if not reports and command.planned is not None:
+            asked_ms = exchange_now_ms(order.account)
             old = look_up(adapter, order.account, order.instrument.symbol, command.exchange_order)
             ingest(order.account, old, by=by)
-            if _disprove_by_the_old_order(order.account, command, old):
+            if _disprove_by_the_old_order(command, old, asked_ms):
                 return False
     if not reports:
         record(
@@ -127,13 +128,16 @@ def unknown_placement(order: Order) -> Command | None:
     )
 
 
-def _disprove_by_the_old_order(account: Account, command: Command, reports: Sequence[Report]) -> bool:
-    """An old exchange order that still works after the replace can no longer be executed proves that it was not."""
+def _disprove_by_the_old_order(command: Command, reports: Sequence[Report], asked_ms: int) -> bool:
+    """An old exchange order that still works after the replace can no longer be executed proves that it was not.
+
+    ``asked_ms``: exchange time before the question was put; the answer may be older than its arrival.
+    """
     attempt = command.attempts.filter(kind=AttemptKind.REPLACE).order_by("-fence").first()
     works = any(isinstance(report, OrderReport) and report.status is ReportedStatus.OPEN for report in reports)
     if attempt is None or not works or command.planned is None:
         return False
-    if exchange_now_ms(account) < attempt.stamp_ms + attempt.recv_window_ms + REPLACE_PROOF_MS:
+    if asked_ms < attempt.stamp_ms + attempt.recv_window_ms + REPLACE_PROOF_MS:
         return False
     by = engine("prober", "the old exchange order still works")
     with ordered() as locks:
@@ -142,6 +146,7 @@ def _disprove_by_the_old_order(account: Account, command: Command, reports: Sequ
         if fresh.status == CommandStatus.UNKNOWN:
             replacement.end_unsent(order, replacement.planned_of(fresh), "not_executed:the old order works")
             replacement.finish(fresh, order, by, "not_executed", "the old exchange order still works")
+            refresh(order, list(order.exchange_orders.order_by("generation")), [], by=by)
     return True
 
 

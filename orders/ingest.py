@@ -187,6 +187,9 @@ def _lower(order: Order, rows: Sequence[ExchangeOrder], row: ExchangeOrder, quan
     if not row.attempts.filter(kind=AttemptKind.AMEND).exists():
         return
     row.quantity = quantity
+    order.version += 1
+    order.updated_at = clock.now()
+    notify_after_commit(order.id)
     order.quantity = quantity + sum((other.booked_quantity for other in rows if other is not row), Decimal(0))
 
 

@@ -27,6 +27,13 @@ VALID_FOR = timedelta(seconds=10)
 REST_WITHIN = timedelta(seconds=60)
 
 
+def rest_not_sent(order: Order, row: ExchangeOrder) -> bool:
+    """Whether this is the rest of a replace whose submit still waits: nothing of it is at the exchange."""
+    if order.status not in WORKING or row.reported is not None or row.cumulative_quantity > 0:
+        return False
+    return Command.objects.filter(exchange_order=row, kind=CommandKind.SUBMIT, status=CommandStatus.QUEUED).exists()
+
+
 def next_generation(order: Order) -> int:
     """A generation that no exchange order of this order has had, sent or not."""
     newest = ExchangeOrder.objects.filter(order=order).aggregate(newest=Max("generation"))["newest"]

@@ -39,8 +39,8 @@ from execution_project.common.locking import ordered
 from orders import replacement
 from orders.answers import RETRY_NOT_EXECUTED, record_look, record_outcome, record_replace
 from orders.claiming import Claim, claim, current_exchange_order, end_unsent
-from orders.ingest import finish_commands, ingest, lock_orders
-from orders.lifecycle import WORKING, CommandStatus, OrderStatus
+from orders.ingest import finish_commands, ingest, lock_orders, refresh
+from orders.lifecycle import CommandStatus, OrderStatus
 from orders.models import NEVER_SENT, AttemptKind, Command, CommandKind, ExchangeOrder
 from risk.gate import Prices, read_prices_of
 from risk.trading_state import halt
@@ -133,7 +133,8 @@ def _refuse_host(command: Command, detail: str) -> None:
             end_unsent(order, row, OrderStatus.DENIED, "WRONG_HOST", detail, by=by)
         elif command.kind == CommandKind.REPLACE:
             replacement.abandon(order, Command.objects.select_related("planned").get(id=command.id), detail, by)
-        elif order.status in WORKING:
+            refresh(order, list(order.exchange_orders.order_by("generation")), [], by=by)
+        elif replacement.rest_not_sent(order, row):
             replacement.end_as_canceled(order, row, NEVER_SENT, "WRONG_HOST", detail, by)
             finish_commands(order, by=by)
 

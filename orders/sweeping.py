@@ -22,11 +22,11 @@ from execution_project.common.locking import ordered
 from orders.claiming import current_exchange_order, deny
 from orders.following import accounts_to_follow
 from orders.ingest import finish_commands, lock_orders, refresh
-from orders.lifecycle import ENDED, WORKING, CommandStatus, OrderStatus
+from orders.lifecycle import ENDED, CommandStatus, OrderStatus
 from orders.models import NEVER_SENT, Attempt, AttemptKind, Command, CommandKind, ExchangeOrder
 from orders.notifications import notify_after_commit
 from orders.queues import CANCEL_QUEUE, HOUSEKEEPING_QUEUE, submit_queue
-from orders.replacement import end_as_canceled
+from orders.replacement import end_as_canceled, rest_not_sent
 
 RING_AGAIN = timedelta(seconds=3)
 # Connect 3 s + answer 13 s (the adapter's timeouts) + the database's own timeouts, with room: after this a claim
@@ -69,12 +69,11 @@ def expire_stale_intents() -> int:
         with ordered() as locks:
             order = lock_orders(locks, [order_id])[order_id]
             row = current_exchange_order(order)
-            unsent = Command.objects.filter(exchange_order=row, kind=CommandKind.SUBMIT, status=CommandStatus.QUEUED)
-            if order.valid_until >= now or not unsent.exists():
+            if order.valid_until >= now:
                 continue
             if order.status == OrderStatus.PENDING:
                 deny(order, row, "STALE_INTENT", detail, by=by)
-            elif order.status in WORKING:
+            elif rest_not_sent(order, row):
                 end_as_canceled(order, row, NEVER_SENT, "STALE_INTENT", detail, by)
                 finish_commands(order, by=by)
     return len(stale)

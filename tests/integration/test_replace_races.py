@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 
+from exchanges.connections import adapter_for
+from exchanges.host_clock import exchange_now_ms
 from exchanges.reports import Evidence, Outcome, OutcomeKind, ReadFailed, ReplaceOutcome
 from execution_project.common import clock
-from orders import answers, sending, sweeping
+from orders import answers, following, sending, sweeping
 from orders.following import follow_account, settle
+from orders.ingest import ingest
 from orders.models import Attempt, Command, ExchangeOrder, Order
 from risk.models import Reservation
-from tests.engines import Engine, drain, reserved
+from tests.engines import BY, Engine, drain, reserved
 from tests.integration.test_replacing import REPLACE, go_on, patch, resting, working_at_exchange
 
 pytestmark = pytest.mark.e2e
@@ -400,3 +403,116 @@ def test_a_worker_killed_while_looking_after_its_answer_loses_nothing(engine: En
     go_on()
     assert engine.order(order_id)["status"] == "filled"
     assert Command.objects.get(id=attempt.command_id).status == "done"
+
+
+def restored(engine: Engine) -> str:
+    """An order that a restored database holds as pending, and that the exchange's list has moved to open."""
+    _, order = engine.limit("BUY", "0.03", "59000.00")
+    drain()
+    order_id: str = order["id"]
+    command = Command.objects.get(order_id=order_id)
+    Attempt.objects.all().delete()
+    Command.objects.filter(id=command.id).update(status="queued", fence=0, finished_at=None)
+    Order.objects.filter(id=order_id).update(status="pending")
+    rows = ExchangeOrder.objects.filter(order_id=order_id)
+    rows.update(reported_status="", exchange_order_id="", last_report_at=None)
+    account = engine.account
+    ingest(account, adapter_for(account).open_orders("BTCUSDT", now_ms=exchange_now_ms(account)), by=BY)
+    assert engine.order(order_id)["status"] == "open"
+    return order_id
+
+
+def test_an_order_that_a_restored_database_would_submit_again_is_not_ended_by_time(engine: Engine) -> None:
+    order_id = restored(engine)
+    Order.objects.filter(id=order_id).update(valid_until=clock.now() - timedelta(seconds=30))
+    sweeping.expire_stale_intents()
+    go_on()
+    assert engine.order(order_id)["status"] == "open"
+    assert working_at_exchange(engine) == [("0.03", "5.9E+4")]
+    assert set(engine.simulator.posted().values()) == {1}
+
+
+def test_a_cancel_of_such_an_order_goes_to_the_exchange(engine: Engine) -> None:
+    order_id = restored(engine)
+    engine.request("DELETE", f"order/{order_id}")
+    go_on()
+    assert (engine.order(order_id)["status"], working_at_exchange(engine)) == ("canceled", [])
+
+
+def test_a_whole_fill_under_a_replace_that_is_refused_ends_filled(engine: Engine, monkeypatch: Patch) -> None:
+    order_id = resting(engine)
+    patch(engine, order_id, price="59500.00")
+    engine.simulator.fault("drop_before", call=REPLACE)
+    stall(monkeypatch)
+    drain()
+    engine.simulator.trade("BTCUSDT", "59000.00", "0.03", "SELL")
+    follow_account(engine.account)
+    refused = out(OutcomeKind.AUTH, code="-2015")
+    answers.record_replace(Attempt.objects.get(kind="replace").id, ReplaceOutcome(refused, refused))
+    assert engine.order(order_id)["status"] == "filled"
+    assert reserved(engine) == {}
+
+
+def test_a_look_taken_while_the_replace_could_still_execute_proves_nothing(engine: Engine, monkeypatch: Patch) -> None:
+    order_id = resting(engine)
+    patch(engine, order_id, price="59500.00")
+    engine.simulator.fault("drop_before", call=REPLACE)
+    stall_probe = following.probe
+    monkeypatch.setattr(following, "probe", lambda *_: False)
+    drain()
+    monkeypatch.setattr(following, "probe", stall_probe)
+    real_now, real_look, looks = following.exchange_now_ms, following.look_up, []
+
+    def look(*arguments: Any, **options: Any) -> Any:
+        got = real_look(*arguments, **options)
+        looks.append(got)
+        return got
+
+    monkeypatch.setattr(following, "look_up", look)
+    monkeypatch.setattr(
+        following, "exchange_now_ms", lambda account: real_now(account) + (20_000 if len(looks) >= 2 else 0)
+    )
+    following.probe(Order.objects.get(id=order_id).id)
+    assert Command.objects.get(order_id=order_id, kind="replace").status == "unknown"
+    following.probe(Order.objects.get(id=order_id).id)
+    assert Command.objects.get(order_id=order_id, kind="replace").status == "done"
+    assert engine.order(order_id)["status"] == "open"
+    assert reserved(engine) == {"USDT": Decimal(1770)}
+
+
+def test_a_whole_fill_before_a_halted_replace_ends_filled(engine: Engine) -> None:
+    order_id = resting(engine)
+    patch(engine, order_id, price="59500.00")
+    engine.simulator.trade("BTCUSDT", "59000.00", "0.03", "SELL")
+    follow_account(engine.account)
+    engine.request("POST", "stop", {"scope": "global", "reason": "test"})
+    go_on()
+    assert engine.order(order_id)["status"] == "filled"
+
+
+def test_a_late_acceptance_with_an_unknown_status_is_followed(engine: Engine, monkeypatch: Patch) -> None:
+    from exchanges.binance import parsing
+
+    monkeypatch.setitem(parsing.STATUSES, "NEW", parsing.ReportedStatus.UNRECOGNISED)
+    kept = stall(monkeypatch)
+    _, order = engine.limit("BUY", "0.03", "59000.00")
+    drain()
+    silence()
+    kept[-1]()
+    monkeypatch.undo()
+    engine.simulator.trade("BTCUSDT", "59000.00", "0.03", "SELL")
+    follow_account(engine.account)
+    assert engine.order(order["id"])["filled_quantity"] == "0.03"
+
+
+def test_an_amend_that_is_read_off_the_exchange_is_a_new_version(engine: Engine, monkeypatch: Patch) -> None:
+    order_id = resting(engine)
+    patch(engine, order_id, quantity="0.02")
+    stall(monkeypatch)
+    drain()
+    monkeypatch.undo()
+    before = engine.order(order_id)["version"]
+    follow_account(engine.account)
+    document = engine.order(order_id)
+    assert document["quantity"] == "0.02"
+    assert document["version"] > before
