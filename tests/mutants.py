@@ -74,7 +74,7 @@ MUTANTS = (
     Mutant(
         "7: the sender looks at the account's mode",
         "exchanges/connections.py",
-        "if account.mode == Mode.PAPER or live_host != (account.mode == Mode.LIVE):",
+        "if not re.match(PLAIN_URL, url) or not fits.get(Mode(account.mode), False):",
         "if account.mode is None:",
         f"{INVARIANTS}07_no_live_host.py::test_invariant_07_the_sender_refuses_before_any_socket",
     ),
