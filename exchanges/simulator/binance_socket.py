@@ -22,12 +22,11 @@ from exchanges.simulator.binance_params import ANY, INTEGER, SIGNING, BinanceErr
 from exchanges.simulator.clock import Clock
 from exchanges.simulator.faults import Fault, Faults
 from exchanges.simulator.limits import RAW_WINDOW_MS, Window
+from exchanges.simulator.streaming import Out, Stream
 from exchanges.simulator.venue import BalanceEvent, OrderEvent
 
 PATH = "/ws-api/v3"
 CONNECT_WEIGHT = 2
-CLOSE_SECONDS = 1.0
-"""How long a client may take to answer a close."""
 MAX_CONNECTIONS = 300
 """Attempts to connect in five minutes."""
 MAX_ID = 36
@@ -71,62 +70,30 @@ class SocketSettings:
 
 
 @dataclass(slots=True, frozen=True)
-class _Out:
-    """Something on its way to the client: wait `delay_ms`, then send `text`, then end the connection if `ends`."""
-
-    text: str = ""
-    delay_ms: int = 0
-    ends: bool = False
-    reset: bool = False
-
-
-@dataclass(slots=True, frozen=True)
 class _Subscription:
     account: Account
     by_session: bool
 
 
-class Connection:
-    """One connection: its session, its subscriptions, and the queue of events on their way out."""
+class Connection(Stream):
+    """One connection: its session and its subscriptions."""
 
     def __init__(self, hub: Sockets, identity: int, query: dict[str, str], now: int) -> None:
-        self.id = identity
+        super().__init__(identity)
         self.unit = query.get("timeUnit", "MILLISECOND").upper()
         self.shows_limits = query.get("returnRateLimits") != "false"
         self.account: Account | None = None
         self.subscriptions: dict[int, _Subscription] = {}
-        self.mute = False
-        """Neither pings nor answers pings: what a dead connection looks like."""
         self._hub = hub
         self._connected = self._ponged = now
         self._authorised = 0
         self._next = 0
-        self._held: list[str] = []
-        self._reset = False
-        self._socket = web.WebSocketResponse(autoping=False, timeout=CLOSE_SECONDS)
-        self._outbox: asyncio.Queue[_Out] = asyncio.Queue()
         self._methods = self._own_methods()
 
     @property
     def scale(self) -> int:
         """Factor from ms to the time unit of events."""
         return 1000 if self.unit == "MICROSECOND" else 1
-
-    async def run(self, request: web.BaseRequest) -> web.WebSocketResponse:
-        """Serve until either side ends it."""
-        await self._socket.prepare(request)
-        tasks = [asyncio.create_task(part) for part in (self._read(), self._write(), self._ping())]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if self._reset and request.transport is not None:
-            request.transport.abort()
-        else:
-            await self._socket.close()
-        return self._socket
 
     async def _read(self) -> None:
         async for message in self._socket:
@@ -137,37 +104,16 @@ class Connection:
             elif message.type is WSMsgType.PING and not self.mute:
                 await self._socket.pong(message.data)
 
-    def put(self, item: _Out) -> None:
-        """Send something, or end the connection, after what is already waiting."""
-        self._outbox.put_nowait(item)
-
     def deliver(self, number: int, event: events.Json, fault: Fault | None) -> None:
         """Send one event of a subscription, or let it go wrong the way the fault says."""
-        text = _encode({"subscriptionId": number, "event": event})
-        kind, options = (fault.kind, fault.options) if fault is not None else ("", {})
-        if kind == "stream_silence":
-            self.mute = not options["pings"]
-        if kind in ("stream_drop", "stream_silence"):
-            return
-        if kind == "stream_reorder":
-            self._held.append(text)
-            return
-        if kind == "stream_disconnect":
-            self.put(_Out(text if options["deliver"] else "", ends=True, reset=options["reset"]))
-            return
-        self.put(_Out(text, delay_ms=options["ms"] if kind == "stream_delay" else 0))
-        if kind == "stream_duplicate":
-            self.put(_Out(text))
-        held, self._held = self._held, []
-        for late in held:
-            self.put(_Out(late))
+        self.put_event(_encode({"subscriptionId": number, "event": event}), fault)
 
     def terminate(self, numbers: Iterable[int]) -> None:
         """End subscriptions and tell the client so."""
         for number in list(numbers):
             del self.subscriptions[number]
             event = events.stream_terminated(self._hub.clock.now(), self.scale)
-            self.put(_Out(_encode({"subscriptionId": number, "event": event})))
+            self.put(Out(_encode({"subscriptionId": number, "event": event})))
 
     def view(self) -> events.Json:
         """The connection as the control API shows it."""
@@ -176,17 +122,6 @@ class Connection:
             "session": self.account.name if self.account is not None else None,
             "subscriptions": {str(number): each.account.name for number, each in self.subscriptions.items()},
         }
-
-    async def _write(self) -> None:
-        while True:
-            item = await self._outbox.get()
-            if item.delay_ms:
-                await asyncio.sleep(item.delay_ms / 1000)
-            if item.text:
-                await self._socket.send_str(item.text)
-            if item.ends:
-                self._reset = item.reset
-                return
 
     async def _ping(self) -> None:
         """Ping on time; returns when the client has been quiet or connected for too long."""
@@ -399,7 +334,7 @@ class Sockets:
         """End connections after what is already on its way; how many."""
         chosen = self.chosen(account)
         for connection in chosen:
-            connection.put(_Out(ends=True, reset=reset))
+            connection.end(reset=reset)
         return len(chosen)
 
     def shut_down(self, account: str | None, ms: int) -> int:
@@ -407,8 +342,8 @@ class Sockets:
         chosen = self.chosen(account)
         for connection in chosen:
             event = events.server_shutdown(self.clock.now(), connection.scale)
-            connection.put(_Out(_encode({"event": event})))
-            connection.put(_Out(delay_ms=ms, ends=True))
+            connection.put(Out(_encode({"event": event})))
+            connection.put(Out(delay_ms=ms, ends=True))
         return len(chosen)
 
     def terminate(self, account: str) -> int:

@@ -9,7 +9,6 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, cast
 
@@ -24,14 +23,13 @@ from exchanges.simulator.btcturk_rules import PairRules
 from exchanges.simulator.btcturk_venue import BtcturkVenue, PublicTrade, TurkAccount, TurkOrder, TurkTrade
 from exchanges.simulator.clock import Clock
 from exchanges.simulator.faults import Fault, Faults
+from exchanges.simulator.streaming import Out, Stream
 from exchanges.simulator.venue import BalanceEvent, OrderEvent, Status
 
 Json = dict[str, Any]
 
 PATHS = ("/", "/ws")
 PING_SECONDS = 15.0
-CLOSE_SECONDS = 1.0
-"""How long a client may take to answer a close."""
 SNAPSHOT_MS = 1000
 """Full books and tickers come at most once in so long."""
 METHODS = {"limit": 0, "market": 1, "stoplimit": 2, "stopmarket": 3}
@@ -39,78 +37,26 @@ CHANGED, NEW, REMOVED = 0, 1, 3
 """What a row of a book difference says (CP)."""
 
 
-@dataclass(slots=True, frozen=True)
-class _Out:
-    """Something on its way to the client: wait `delay_ms`, send `text`, and end the connection if `ends`."""
-
-    text: str = ""
-    delay_ms: int = 0
-    ends: bool = False
-    reset: bool = False
-
-
-class Connection:
-    """One client: who it has logged in as, what it has joined, and its queue of frames."""
+class Connection(Stream):
+    """One client: who it has logged in as and what it has joined."""
 
     def __init__(self, streams: Streams, identity: int, remote: str) -> None:
-        self.id = identity
+        super().__init__(identity, _frame(991, {"type": 991, "current": "6.0.0", "min": "2.3.0"}))
         self.remote = remote
         self.account: TurkAccount | None = None
         self.joined: dict[tuple[str, str], int] = {}
         """Channel and event to the time of the last snapshot (epoch ms)."""
         self.books: dict[str, tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]]] = {}
         """The book as the differences of a pair have told it so far."""
-        self.mute = False
-        """Neither pings nor answers pings."""
         self._streams = streams
-        self._held: list[str] = []
-        self._reset = False
-        self._outbox: asyncio.Queue[_Out] = asyncio.Queue()
-        self._socket = web.WebSocketResponse(autoping=False, timeout=CLOSE_SECONDS)
-
-    async def run(self, request: web.BaseRequest) -> web.WebSocketResponse:
-        """Serve until either side ends it."""
-        await self._socket.prepare(request)
-        self.send(991, {"type": 991, "current": "6.0.0", "min": "2.3.0"})
-        tasks = [asyncio.create_task(part) for part in (self._read(), self._write(), self._ping())]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if self._reset and request.transport is not None:
-            request.transport.abort()
-        else:
-            await self._socket.close()
-        return self._socket
 
     def send(self, number: int, body: Json) -> None:
         """Send one frame after those already waiting."""
-        self._outbox.put_nowait(_Out(_frame(number, body)))
-
-    def end(self, *, reset: bool) -> None:
-        """End the connection after what is already on its way."""
-        self._outbox.put_nowait(_Out(ends=True, reset=reset))
+        self.put(Out(_frame(number, body)))
 
     def deliver(self, number: int, body: Json, fault: Fault | None) -> None:
         """Send one private event, or let it go wrong the way the fault says."""
-        text = _frame(number, body)
-        kind, options = (fault.kind, fault.options) if fault is not None else ("", {})
-        if kind == "stream_silence":
-            self.mute = not options["pings"]
-        if kind in ("stream_drop", "stream_silence"):
-            return
-        if kind == "stream_reorder":
-            self._held.append(text)
-            return
-        if kind == "stream_disconnect":
-            self._outbox.put_nowait(_Out(text if options["deliver"] else "", ends=True, reset=options["reset"]))
-            return
-        delay = options["ms"] if kind == "stream_delay" else 0
-        late, self._held = self._held, []
-        for each in (text, *([text] if kind == "stream_duplicate" else []), *late):
-            self._outbox.put_nowait(_Out(each, delay_ms=delay if each is text else 0))
+        self.put_event(_frame(number, body), fault)
 
     def view(self) -> Json:
         """The connection as the control API shows it."""
@@ -126,17 +72,6 @@ class Connection:
                 self._streams.hear(self, message.data)
             elif message.type is WSMsgType.PING and not self.mute:
                 await self._socket.pong(message.data)
-
-    async def _write(self) -> None:
-        while True:
-            item = await self._outbox.get()
-            if item.delay_ms:
-                await asyncio.sleep(item.delay_ms / 1000)
-            if item.text:
-                await self._socket.send_str(item.text)
-            if item.ends:
-                self._reset = item.reset
-                return
 
     async def _ping(self) -> None:
         while True:

@@ -73,6 +73,7 @@ from tests.exchanges.binance import samples
 from tests.exchanges.binance.samples import CLIENT_ID, STAMP
 from tests.exchanges.fake_server import FakeServer, answer
 from tests.exchanges.pointers import assert_is_a_test, numbers_of_tests, pointers
+from tests.exchanges.times import now
 from tests.simulators import Simulator
 
 POINTERS = pointers(__doc__)
@@ -92,13 +93,6 @@ def test_every_pitfall_has_its_proof() -> None:
     assert proved == {f"{part}.{place}" for part, size in SIZES.items() for place in range(1, size + 1)}
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    started = Simulator(tmp_path_factory.mktemp("simulator"), "--frozen", "--short-bounds")
-    yield started
-    started.stop()
-
-
 @pytest.fixture
 def exchange(running: Simulator) -> Simulator:
     running.call("POST", "/sim/reset")
@@ -115,16 +109,6 @@ def adapter(exchange: Simulator) -> Iterator[BinanceAdapter]:
     made = BinanceAdapter(CREDENTIALS, exchange.url)
     yield made
     made.close()
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as scripted:
-        yield scripted
-
-
-def now() -> int:
-    return int(time.time() * 1000)
 
 
 def limit(price: str = "50000.00") -> PlaceInstruction:

@@ -54,8 +54,10 @@ from exchanges.reports import OutcomeKind as Kind
 from execution_project.common import clock
 from tests.exchanges.btcturk import samples
 from tests.exchanges.btcturk.samples import CREDENTIALS, KEY, SECRET, STAMP, envelope
+from tests.exchanges.btcturk.stamps import Stamps
 from tests.exchanges.fake_server import FakeServer, answer
 from tests.exchanges.pointers import assert_is_a_test, numbers_of_tests, pointers
+from tests.exchanges.times import now
 from tests.simulators import Simulator
 from tests.waiting import wait_until
 
@@ -75,13 +77,6 @@ def test_every_pitfall_has_its_proof() -> None:
     assert proved == {str(number) for number in range(1, 23)}
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    started = Simulator(tmp_path_factory.mktemp("simulator"), "--frozen", "--short-bounds")
-    yield started
-    started.stop()
-
-
 @pytest.fixture
 def exchange(running: Simulator) -> Simulator:
     """BTCTRY (integer prices) at 2990000 and 3000000, USDTTRY (two decimals) at 40.00 and 40.01."""
@@ -97,17 +92,6 @@ def exchange(running: Simulator) -> Simulator:
     return running
 
 
-class Stamps:
-    """What the database does for the engine: every stamp larger than the one before."""
-
-    def __init__(self) -> None:
-        self._last = 0
-
-    def __call__(self, now_ms: int) -> int:
-        self._last = max(self._last + 1, now_ms)
-        return self._last
-
-
 @pytest.fixture
 def stamps() -> Stamps:
     return Stamps()
@@ -121,20 +105,10 @@ def adapter(exchange: Simulator, stamps: Stamps) -> Iterator[BtcturkAdapter]:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as scripted:
-        yield scripted
-
-
-@pytest.fixture
 def scripted(server: FakeServer, stamps: Stamps) -> Iterator[BtcturkAdapter]:
     made = BtcturkAdapter(CREDENTIALS, server.url, stamp=stamps)
     yield made
     made.close()
-
-
-def now() -> int:
-    return int(time.time() * 1000)
 
 
 def limit(price: str, quantity: str = "0.01", side: str = "BUY", symbol: str = BTC) -> PlaceInstruction:

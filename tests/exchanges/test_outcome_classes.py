@@ -35,6 +35,7 @@ from exchanges.reports import OrderReport, Outcome, ReportedStatus
 from exchanges.reports import OutcomeKind as Kind
 from tests.exchanges.binance import samples as binance_samples
 from tests.exchanges.btcturk import samples as btcturk_samples
+from tests.exchanges.btcturk.stamps import Stamps
 from tests.exchanges.fake_server import DROP, HANG, FakeServer, answer
 from tests.exchanges.pointers import assert_is_a_test, numbers_of_tests, pointers
 from tests.simulators import Simulator
@@ -54,12 +55,6 @@ def test_every_proof_elsewhere_is_still_there(pointer: str) -> None:
 def test_every_class_has_its_proof() -> None:
     proved = {number for number, _ in POINTERS} | numbers_of_tests(globals(), "class")
     assert proved == {str(number) for number in range(1, 13)}
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as running:
-        yield running
 
 
 @pytest.fixture(params=["binance", "btcturk"])
@@ -197,13 +192,6 @@ def test_class_07_what_proves_nothing_at_binance(place: Place, reply: Any) -> No
     assert (outcome.kind, outcome.reports) == (Kind.UNKNOWN, ())
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    started = Simulator(tmp_path_factory.mktemp("simulator"), "--frozen", "--short-bounds")
-    yield started
-    started.stop()
-
-
 @pytest.fixture
 def simulator(running: Simulator) -> Simulator:
     running.call("POST", "/sim/reset")
@@ -219,21 +207,11 @@ def simulator(running: Simulator) -> Simulator:
     return running
 
 
-def stamps() -> Callable[[int], int]:
-    last = [0]
-
-    def take(now_ms: int) -> int:
-        last[0] = max(last[0] + 1, now_ms)
-        return last[0]
-
-    return take
-
-
 class Trader:
     """One adapter at the simulator with one order on its book."""
 
     def __init__(self, exchange: str, simulator: Simulator) -> None:
-        self.stamp = stamps()
+        self.stamp = Stamps()
         options: dict[str, Any] = {"stamp": self.stamp} if exchange == "btcturk" else {}
         self.adapter = ADAPTERS[exchange](SAMPLES[exchange].CREDENTIALS, simulator.url, **options)
         self.instruction = PlaceInstruction(

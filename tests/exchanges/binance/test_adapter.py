@@ -33,33 +33,10 @@ from tests.exchanges.binance.samples import (
     STAMP,
 )
 from tests.exchanges.fake_server import DROP, HANG, FakeServer, answer
+from tests.exchanges.times import soon
 
 NOW = {"now_ms": STAMP}
 Adapt = Callable[..., BinanceAdapter]
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as running:
-        yield running
-
-
-@pytest.fixture
-def adapt(server: FakeServer) -> Iterator[Adapt]:
-    adapters: list[BinanceAdapter] = []
-
-    def make(*script: Any, **options: Any) -> BinanceAdapter:
-        server.script = list(script) or server.script
-        adapters.append(BinanceAdapter(CREDENTIALS, server.url, **options))
-        return adapters[-1]
-
-    yield make
-    for adapter in adapters:
-        adapter.close()
-
-
-def soon() -> float:
-    return time.monotonic() + 5
 
 
 def place(adapter: BinanceAdapter) -> Outcome:

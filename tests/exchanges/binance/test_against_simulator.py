@@ -21,6 +21,7 @@ from exchanges.binance.adapter import BinanceAdapter
 from exchanges.binance.limits import usage_headers
 from exchanges.reports import OrderReport, Outcome, ReadFailed, ReportedStatus, TradeReport
 from exchanges.reports import OutcomeKind as Kind
+from tests.exchanges.times import now
 
 ROOT = Path(__file__).resolve().parents[3]
 CREDENTIALS = Credentials("adapter-test-key", "adapter-test-secret")
@@ -74,10 +75,6 @@ def adapter(url: str, control: Any) -> Iterator[BinanceAdapter]:
     made = BinanceAdapter(CREDENTIALS, url)
     yield made
     made.close()
-
-
-def now() -> int:
-    return int(time.time() * 1000)
 
 
 def limit(price: str, quantity: str = "0.5", side: str = "BUY", tif: str = "GTC") -> PlaceInstruction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
@@ -17,38 +17,15 @@ from exchanges.http.transport import Timeouts
 from exchanges.reports import OrderReport, Outcome, ReadFailed, ReplaceOutcome, ReportedStatus
 from exchanges.reports import OutcomeKind as Kind
 from tests.exchanges.binance import samples
-from tests.exchanges.binance.samples import CLIENT_ID, CREDENTIALS, LIMIT, RECV_WINDOW, STAMP
+from tests.exchanges.binance.samples import CLIENT_ID, LIMIT, RECV_WINDOW, STAMP
 from tests.exchanges.fake_server import DROP, HANG, FakeServer, answer
+from tests.exchanges.times import soon
 
 OLD_ID = "ex0123456789abcdef0123456789abcdef00"
 AMEND = AmendInstruction("BTCUSDT", CLIENT_ID, None, Decimal("0.40"))
 REPLACE = ReplaceInstruction(CancelInstruction("BTCUSDT", OLD_ID, "27"), LIMIT)
 NOW = {"now_ms": STAMP}
 Adapt = Callable[..., BinanceAdapter]
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as running:
-        yield running
-
-
-@pytest.fixture
-def adapt(server: FakeServer) -> Iterator[Adapt]:
-    adapters: list[BinanceAdapter] = []
-
-    def make(*script: Any, **options: Any) -> BinanceAdapter:
-        server.script = list(script) or server.script
-        adapters.append(BinanceAdapter(CREDENTIALS, server.url, **options))
-        return adapters[-1]
-
-    yield make
-    for adapter in adapters:
-        adapter.close()
-
-
-def soon() -> float:
-    return time.monotonic() + 5
 
 
 def replace_order(adapter: BinanceAdapter) -> ReplaceOutcome:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -19,6 +18,7 @@ from exchanges.http.transport import Timeouts
 from exchanges.reports import OrderReport, Outcome, ReplaceOutcome, ReportedStatus
 from exchanges.reports import OutcomeKind as Kind
 from tests.exchanges.simulator.conftest import KEY, SECRET, Simulator
+from tests.exchanges.times import now, soon
 
 BTC = "BTCUSDT"
 FIRST, SECOND = "ex" + "0" * 33 + "1", "ex" + "0" * 33 + "2"
@@ -44,14 +44,6 @@ def adapter(simulator: Simulator) -> Iterator[BinanceAdapter]:
     made = BinanceAdapter(Credentials(KEY, SECRET), simulator.url, timeouts=Timeouts(read=2.0))
     yield made
     made.close()
-
-
-def now() -> int:
-    return int(time.time() * 1000)
-
-
-def soon() -> float:
-    return time.monotonic() + 5
 
 
 def limit(client_order_id: str = FIRST, price: str = "59000.00", quantity: str = "0.5") -> PlaceInstruction:

@@ -13,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -48,27 +48,6 @@ ORDER = {
     **STAMP,
 }
 QUICK = Timeouts(connect=2.0, read=0.2)
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as running:
-        yield running
-
-
-@pytest.fixture
-def connect() -> Iterator[Callable[..., BinanceClient]]:
-    clients: list[BinanceClient] = []
-
-    def make(url: str, timeouts: Timeouts | None = None) -> BinanceClient:
-        clients.append(BinanceClient(CREDENTIALS, url, timeouts))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()
-
-
 Connect = Callable[..., BinanceClient]
 
 

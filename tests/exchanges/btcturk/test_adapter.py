@@ -39,30 +39,11 @@ from tests.exchanges.btcturk.samples import (
     refusal,
 )
 from tests.exchanges.fake_server import DROP, HANG, FakeServer, answer
+from tests.exchanges.times import soon
 
 NOW = {"now_ms": STAMP}
 DAY_MS = 86_400_000
 Adapt = Callable[..., BtcturkAdapter]
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as running:
-        yield running
-
-
-@pytest.fixture
-def adapt(server: FakeServer) -> Iterator[Adapt]:
-    adapters: list[BtcturkAdapter] = []
-
-    def make(*script: Any, **options: Any) -> BtcturkAdapter:
-        server.script = list(script) or server.script
-        adapters.append(BtcturkAdapter(CREDENTIALS, server.url, **options))
-        return adapters[-1]
-
-    yield make
-    for adapter in adapters:
-        adapter.close()
 
 
 def said(data: Any) -> bytes:
@@ -73,10 +54,6 @@ ORDER = said(samples.order())
 NO_ORDER = answer(refusal("Order not found", 1152), 400)
 NOTHING_OPEN = said(samples.working())
 NOTHING = said([])
-
-
-def soon() -> float:
-    return time.monotonic() + 5
 
 
 def place(adapter: BtcturkAdapter, instruction: PlaceInstruction = LIMIT) -> Outcome:

@@ -19,6 +19,8 @@ from exchanges.filters import check_order
 from exchanges.reports import OrderReport, Outcome, ReadFailed, ReportedStatus, TradeReport
 from exchanges.reports import OutcomeKind as Kind
 from tests.exchanges.btcturk.samples import CREDENTIALS
+from tests.exchanges.btcturk.stamps import Stamps
+from tests.exchanges.times import now
 from tests.simulators import Simulator
 from tests.waiting import wait_until
 
@@ -27,18 +29,11 @@ POST = "POST /api/v1/order"
 ids = (f"ex{number:034d}" for number in count())
 
 
-@pytest.fixture(scope="module")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
-    running = Simulator(tmp_path_factory.mktemp("simulator"), "--frozen", "--short-bounds")
-    yield running
-    running.stop()
-
-
 @pytest.fixture
-def exchange(simulator: Simulator) -> Simulator:
-    simulator.call("POST", "/sim/reset")
-    simulator.call("POST", "/sim/market/freeze")
-    simulator.call(
+def exchange(running: Simulator) -> Simulator:
+    running.call("POST", "/sim/reset")
+    running.call("POST", "/sim/market/freeze")
+    running.call(
         "POST",
         "/sim/accounts",
         {
@@ -51,22 +46,11 @@ def exchange(simulator: Simulator) -> Simulator:
             "taker_fee": "0.001",
         },
     )
-    simulator.call("POST", "/sim/btcturk", {"cancel_delay_ms": 0})
-    simulator.call(
+    running.call("POST", "/sim/btcturk", {"cancel_delay_ms": 0})
+    running.call(
         "POST", f"/sim/market/{BTC}", {"bids": [["2990000", "1"]], "asks": [["3000000", "0.1"], ["3010000", "2"]]}
     )
-    return simulator
-
-
-class Stamps:
-    """What the database does for the engine: every stamp larger than the one before."""
-
-    def __init__(self) -> None:
-        self._last = 0
-
-    def __call__(self, now_ms: int) -> int:
-        self._last = max(self._last + 1, now_ms)
-        return self._last
+    return running
 
 
 stamps = Stamps()
@@ -77,10 +61,6 @@ def adapter(exchange: Simulator) -> Iterator[BtcturkAdapter]:
     made = BtcturkAdapter(CREDENTIALS, exchange.url, stamp=stamps)
     yield made
     made.close()
-
-
-def now() -> int:
-    return int(time.time() * 1000)
 
 
 def limit(price: str, quantity: str = "0.01", side: str = "BUY", symbol: str = BTC) -> PlaceInstruction:

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -30,27 +30,6 @@ from tests.exchanges.fake_server import DROP, HANG, FakeServer, answer
 
 NOWHERE = "http://127.0.0.1:1"
 BODY = (("newOrderClientId", "mine"), ("orderMethod", "limit"), ("quantity", "0.5"))
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as running:
-        yield running
-
-
-@pytest.fixture
-def connect() -> Iterator[Callable[..., BtcturkClient]]:
-    clients: list[BtcturkClient] = []
-
-    def make(url: str, timeouts: Timeouts | None = None) -> BtcturkClient:
-        clients.append(BtcturkClient(CREDENTIALS, url, timeouts))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()
-
-
 Connect = Callable[..., BtcturkClient]
 
 

@@ -61,8 +61,8 @@ def test_late_execution(simulator: Simulator, answer: str) -> None:
 
 
 def test_late_execution_out_of_its_bound_never_happens(simulator: Simulator) -> None:
-    simulator.fault("late_execution", POST, ms=650)
-    buy(simulator, recvWindow="1")
+    simulator.fault("late_execution", POST, ms=1500)
+    buy(simulator, recvWindow="300")
     assert simulator.sim("GET", "health")["pending"] == 1
     simulator.until(lambda: simulator.sim("GET", "health")["pending"] == 0)
     assert simulator.counter("f") == (1, 0)
