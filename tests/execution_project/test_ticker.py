@@ -107,6 +107,7 @@ def test_process_beats_through_a_lost_connection_and_ends_on_sigterm(processes: 
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
     wait_until(look.filter(beaten_at__gt=first.beaten_at).first, 20, "it beats again")
     assert ticker.terminate() == 0

@@ -128,9 +128,9 @@ def test_worker_killed_at_every_boundary_never_posts_twice(engine: Engine, proce
     flag.touch()
     processes.manage("run_cluster", "submit-binance", EXEC_FAULT_HOOK=f"{moment}@{flag}")
     # A sale of what is held needs no fresh price, however long the cluster takes to start.
-    status, order = engine.place(side="SELL", quantity="0.01")
+    status, order = engine.place(side="SELL", quantity="0.01", valid_for=600)
     assert status == 202, order
-    wait_until(lambda: not flag.exists(), 30, f"a worker to die {moment}")
+    wait_until(lambda: not flag.exists(), 60, f"a worker to die {moment}")
     # The doorbell is delivered again by hand, more often than the broker ever would.
     for _ in range(3):
         connection.cursor().execute(
