@@ -77,7 +77,13 @@ class Engine:
         sync_balances(self.account)
 
 
-def make_engine(simulator: Simulator, *, limit: str = "1000000", exchange: str = Exchange.BINANCE) -> Engine:
+def make_engine(
+    simulator: Simulator,
+    *,
+    limit: str = "1000000",
+    exchange: str = Exchange.BINANCE,
+    balances: dict[str, str] | None = None,
+) -> Engine:
     """Seed the (empty) test database with one simulator account of its own at one exchange."""
     mark = secrets.token_hex(4)
     name, key = f"acc-{mark}", secrets.token_hex(32)
@@ -85,7 +91,13 @@ def make_engine(simulator: Simulator, *, limit: str = "1000000", exchange: str =
     simulator.call(
         "POST",
         "/sim/accounts",
-        {"exchange": str(exchange), "name": name, "api_key": key, "api_secret": secret, "balances": BALANCES[exchange]},
+        {
+            "exchange": str(exchange),
+            "name": name,
+            "api_key": key,
+            "api_secret": secret,
+            "balances": balances or BALANCES[exchange],
+        },
     )
     account = add_account(
         name, exchange=exchange, mode=Mode.SANDBOX, rest_url=simulator.url, key=key, secret=secret, by=BY
