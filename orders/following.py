@@ -6,7 +6,7 @@ A failed query is never an empty answer; "not found" is evidence, never an end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -16,23 +16,20 @@ from django.db.models import F, Max, Q
 from exchanges.connections import adapter_for, urgent
 from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account
-from exchanges.reports import OrderReport, OutcomeKind, ReadFailed, Report, ReportedStatus
+from exchanges.reports import OutcomeKind, ReadFailed, Report
 from execution_project.common import clock
 from execution_project.common.actors import engine
 from execution_project.common.events import record
 from execution_project.common.locking import ordered
-from orders import replacement
-from orders.ingest import ingest, lock_orders, refresh
+from orders.ingest import ingest, lock_orders
 from orders.lifecycle import AT_EXCHANGE, WORKING, CommandStatus, OrderStatus
-from orders.models import AttemptKind, Command, CommandKind, ExchangeOrder, Order
+from orders.models import Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
 from orders.reserving import set_reservation
 from orders.sending import look_up
 
 log = logging.getLogger(__name__)
 
-# The exchange's engine may still act on a request this long after its window (docs/binance.md §1).
-REPLACE_PROOF_MS = 10_000
 TRADES_GRACE = timedelta(seconds=1)
 SETTLE_AGAIN = timedelta(seconds=2)
 SETTLE_BATCH = 50
@@ -98,11 +95,10 @@ def probe(order_id: UUID) -> bool:
     with urgent():
         reports = look_up(adapter, order.account, order.instrument.symbol, row)
         if not reports and command.planned is not None:
-            asked_ms = exchange_now_ms(order.account)
+            # Trades of the old order prove that the replace was not executed; that it still shows as open does not:
+            # reads may lag (docs/binance.md §3.2), and one look is no proof of absence.
             old = look_up(adapter, order.account, order.instrument.symbol, command.exchange_order)
             ingest(order.account, old, by=by)
-            if _disprove_by_the_old_order(command, old, asked_ms):
-                return False
     if not reports:
         record(
             "order.not_found",
@@ -126,28 +122,6 @@ def unknown_placement(order: Order) -> Command | None:
         .order_by("created_at")
         .first()
     )
-
-
-def _disprove_by_the_old_order(command: Command, reports: Sequence[Report], asked_ms: int) -> bool:
-    """An old exchange order that still works after the replace can no longer be executed proves that it was not.
-
-    ``asked_ms``: exchange time before the question was put; the answer may be older than its arrival.
-    """
-    attempt = command.attempts.filter(kind=AttemptKind.REPLACE).order_by("-fence").first()
-    works = any(isinstance(report, OrderReport) and report.status is ReportedStatus.OPEN for report in reports)
-    if attempt is None or not works or command.planned is None:
-        return False
-    if asked_ms < attempt.stamp_ms + attempt.recv_window_ms + REPLACE_PROOF_MS:
-        return False
-    by = engine("prober", "the old exchange order still works")
-    with ordered() as locks:
-        order = lock_orders(locks, [command.order_id])[command.order_id]
-        fresh = Command.objects.select_related("planned").get(id=command.id)
-        if fresh.status == CommandStatus.UNKNOWN:
-            replacement.end_unsent(order, replacement.planned_of(fresh), "not_executed:the old order works")
-            replacement.finish(fresh, order, by, "not_executed", "the old exchange order still works")
-            refresh(order, list(order.exchange_orders.order_by("generation")), [], by=by)
-    return True
 
 
 def settle_account(account: Account) -> int:
