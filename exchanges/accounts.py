@@ -9,6 +9,7 @@ from exchanges.credentials import seal_into
 from exchanges.models import Account, Mode
 from execution_project.common.actors import Actor
 from execution_project.common.events import record
+from execution_project.common.rights import Right
 
 
 def add_account(
@@ -22,7 +23,11 @@ def add_account(
     secret: str = "",
     by: Actor,
 ) -> Account:
-    """Create an account with sealed credentials. Raises ``WrongHost`` when mode and host do not go together."""
+    """Create an account with sealed credentials.
+
+    Raises ``WrongHost`` when mode and host do not go together, ``Problem`` (403) without the right.
+    """
+    by.require(Right.MANAGE_ACCOUNTS)
     account = Account(name=name, exchange=exchange, mode=mode, rest_url=rest_url.rstrip("/"), ws_url=ws_url)
     if mode != Mode.PAPER:
         refuse_wrong_host(account)

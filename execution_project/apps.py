@@ -1,4 +1,4 @@
-"""App registration of the wiring: roles after migrating, system checks."""
+"""App registration of the wiring: roles and staff groups after migrating, system checks."""
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
@@ -13,6 +13,9 @@ class ExecutionProjectConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the receiver that sets up the engine's role, and register the checks."""
-        from execution_project import checks, roles  # noqa: F401  importing registers the checks
+        from execution_project import checks, roles, staff_groups  # noqa: F401  importing registers the checks
 
         post_migrate.connect(roles.set_up_roles, sender=self, dispatch_uid="execution_project.roles")
+        post_migrate.connect(
+            staff_groups.set_up_staff_groups, sender=self, dispatch_uid="execution_project.staff_groups"
+        )

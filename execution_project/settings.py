@@ -263,7 +263,7 @@ UNFOLD: dict[str, Any] = {
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["execution_project.common.api.authentication.ApiKeyAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["execution_project.common.api.authentication.HasScope"],
+    "DEFAULT_PERMISSION_CLASSES": ["execution_project.common.api.authentication.HasRight"],
     "DEFAULT_PARSER_CLASSES": ["execution_project.common.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "EXCEPTION_HANDLER": "execution_project.common.api.errors.problem_response",

@@ -11,6 +11,7 @@ from execution_project.common.actors import Actor
 from execution_project.common.doorbell import ring
 from execution_project.common.events import record
 from execution_project.common.locking import Locks, ordered
+from execution_project.common.rights import Right
 from orders.claiming import current_exchange_order, end_unsent
 from orders.ingest import finish_commands, lock_orders
 from orders.lifecycle import ENDED, CommandStatus, OrderStatus
@@ -24,6 +25,7 @@ def request_cancel(order_id: UUID, *, by: Actor, reason: str = "") -> Order:
 
     Returns the order as it stands after the request; at the exchange it ends when the exchange says so.
     """
+    by.require(Right.CANCEL)
     with ordered() as locks:
         return _cancel_locked(locks, order_id, by=by, reason=reason)
 
@@ -75,6 +77,7 @@ def working_orders(scope_kind: str, scope_key: str) -> QuerySet[Order]:
 
 def cancel_scope(scope_kind: str, scope_key: str, *, by: Actor, reason: str) -> int:
     """Ask for the end of every order in a scope, one short transaction each; returns how many were asked for."""
+    by.require(Right.CANCEL)
     order_ids = list(working_orders(scope_kind, scope_key).order_by("id").values_list("id", flat=True))
     for order_id in order_ids:
         request_cancel(order_id, by=by, reason=reason)

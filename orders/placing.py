@@ -26,6 +26,7 @@ from execution_project.common.installation import prefix
 from execution_project.common.locking import ordered
 from execution_project.common.models import IdempotencyKey, Strategy
 from execution_project.common.problems import Problem
+from execution_project.common.rights import Right
 from execution_project.common.writing import insert_together
 from orders.intents import build_intent
 from orders.lifecycle import OrderStatus
@@ -84,6 +85,7 @@ def place(
     Raises ``Problem``: 400 for a request that can never be an order, 422 ``IDEMPOTENCY_KEY_REUSED`` for another body
     under a used key, 503 ``RISK_BUSY`` when the exposure lock cannot be had in time (nothing is stored then).
     """
+    by.require(Right.PLACE)
     earlier = IdempotencyKey.objects.filter(principal=by.name, key=idempotency_key).first()
     if earlier is not None:
         return _replay(earlier, body_hash)
@@ -115,6 +117,7 @@ def place(
 
 def rehearse(request: OrderRequest, *, account: Account, by: Actor) -> Verdict:
     """The decision that the request would get now, without reserving or storing anything (``validate_only``)."""
+    by.require(Right.PLACE)
     intent, instrument, _ = _intent(request, account)
     inputs, gate_seq = read_inputs(intent, read_prices_of(instrument))
     return decide(inputs, gate_seq, by=by)

@@ -21,6 +21,7 @@ from execution_project.common.events import event
 from execution_project.common.installation import prefix
 from execution_project.common.locking import ordered
 from execution_project.common.problems import Problem
+from execution_project.common.rights import Right
 from execution_project.common.writing import insert_together
 from orders.claiming import current_exchange_order
 from orders.ingest import lock_orders
@@ -56,6 +57,7 @@ def request_replace(
     Raises ``Problem``: 400 for a request that can never be one, 409 when the order is not working, is being canceled
     or replaced, or has filled that much already, 412 when ``if_version`` is not the order's.
     """
+    by.require(Right.PLACE)
     seen = Order.objects.select_related("account", "instrument", "strategy").get(id=order_id)
     if quantity is None and price is None:
         raise Problem(400, "NOTHING_TO_REPLACE", "Give a new quantity, a new price, or both.")

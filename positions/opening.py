@@ -12,6 +12,7 @@ from execution_project.common.events import record
 from execution_project.common.locking import ordered
 from execution_project.common.money import plain
 from execution_project.common.problems import Problem
+from execution_project.common.rights import Right
 from positions.booking import book_opening
 from positions.models import TradeCursor
 
@@ -23,6 +24,7 @@ def open_books(account: Account, *, by: Actor) -> dict[str, str]:
     ``ReadFailed`` when the exchange does not answer. Orders of other programs that are working at the cut-over are
     refused: their fills could fall on either side of it.
     """
+    by.require(Right.MANAGE_ACCOUNTS)
     if account.books_opened_at is not None:
         raise Problem(409, "BOOKS_ALREADY_OPEN", f"The books of {account.name} were opened before.")
     adapter = adapter_for(account)

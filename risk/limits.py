@@ -13,6 +13,7 @@ from execution_project.common.events import record
 from execution_project.common.locking import one_at_a_time
 from execution_project.common.money import plain_or_none
 from execution_project.common.problems import Problem
+from execution_project.common.rights import Right
 from risk.models import Limit
 
 
@@ -23,6 +24,7 @@ def newest(control: str, mode: str, kind: str, key: str) -> Limit | None:
 
 def tighten_or_set(control: str, mode: str, kind: str, key: str, value: Decimal, *, reason: str, by: Actor) -> Limit:
     """Set a limit that did not exist, or a lower one. Raises ``Problem`` (409) for a looser one: not by one person."""
+    by.require(Right.CHANGE_LIMITS)
     with transaction.atomic():
         one_at_a_time(f"limit/{control}/{mode}/{kind}:{key}")
         before = newest(control, mode, kind, key)

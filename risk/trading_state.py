@@ -10,12 +10,17 @@ from django.db import connection
 
 from execution_project.common import clock
 from execution_project.common.actors import Actor
+from execution_project.common.approvals import carries_out, request_approval, use
 from execution_project.common.events import record
 from execution_project.common.locking import Locks, ordered
+from execution_project.common.models import Approval
 from execution_project.common.problems import Problem
+from execution_project.common.rights import Right
 from risk.inputs import StateOfScope
 from risk.intent import scope_name
 from risk.models import State, TradingState
+
+LIFT_LATCH = "lift_latch"
 
 
 def next_gate_seq() -> int:
@@ -32,7 +37,11 @@ def _lock(locks: Locks, kind: str, key: str) -> TradingState | None:
 
 
 def halt(kind: str, key: str, *, reason: str, by: Actor, latched: bool = False) -> TradingState:
-    """Halt a scope. Halting a halted scope is recorded again and takes a new number; a latch is never loosened."""
+    """Halt a scope. Halting a halted scope is recorded again and takes a new number; a latch is never loosened.
+
+    ``latched``: lifting it will take a second person. Raises ``Problem`` (403) without the right.
+    """
+    by.require(Right.KILL if latched else Right.HALT)
     with ordered() as locks:
         row = _lock(locks, kind, key) or TradingState(scope_kind=kind, scope_key=key)
         before = row.state if row.pk else State.ACTIVE.value
@@ -56,17 +65,43 @@ def halt(kind: str, key: str, *, reason: str, by: Actor, latched: bool = False) 
 
 
 def start(kind: str, key: str, *, reason: str, by: Actor) -> TradingState:
-    """Lift a plain halt. Raises ``Problem`` (409) for a latch: that needs a second person's approval."""
+    """Lift a plain halt. Raises ``Problem``: 409 ``LATCHED`` for a latch, which takes ``propose_start``."""
+    by.require(Right.START)
+    return _start(kind, key, reason, by)
+
+
+def propose_start(kind: str, key: str, *, reason: str, by: Actor) -> Approval:
+    """Ask for a second person's word to lift the latch of a scope. Raises ``Problem``: 409 when there is no latch."""
+    by.require(Right.START)
+    row = TradingState.objects.filter(scope_kind=kind, scope_key=key).first()
+    if row is None or not row.latched:
+        raise Problem(409, "NOT_LATCHED", f"{scope_name(kind, key)} is not latched: one person may start it.")
+    return request_approval(
+        LIFT_LATCH, scope_name(kind, key), reason=reason, by=by, parameters={"kind": kind, "key": key}
+    )
+
+
+@carries_out(LIFT_LATCH)
+def _lift_latch(approval: Approval, by: Actor) -> str:
+    kind, key = approval.parameters["kind"], approval.parameters["key"]
+    _start(kind, key, f"{approval.reason} (asked by {approval.requested_by})", by, approval=approval)
+    return f"The latch of {scope_name(kind, key)} is lifted."
+
+
+def _start(kind: str, key: str, reason: str, by: Actor, approval: Approval | None = None) -> TradingState:
     with ordered() as locks:
         row = _lock(locks, kind, key)
         if row is None:
             row = TradingState(scope_kind=kind, scope_key=key, state=State.ACTIVE.value)
-        if row.latched:
+        if row.latched and approval is None:
             raise Problem(
                 409,
                 "LATCHED",
                 f"{scope_name(kind, key)} is latched ({row.reason}): lifting it needs a second person's approval.",
             )
+        if approval is not None:
+            use(approval.id, LIFT_LATCH, scope_name(kind, key), by=by)
+        row.latched = False
         before, row.state = row.state, State.ACTIVE.value
         row.reason, row.changed_by, row.changed_at = reason[:256], by.name, clock.now()
         row.save()
@@ -77,7 +112,7 @@ def start(kind: str, key: str, *, reason: str, by: Actor) -> TradingState:
             by,
             from_status=before,
             to_status=row.state,
-            evidence={"reason": reason},
+            evidence={"reason": reason} | ({} if approval is None else {"approval": str(approval.id)}),
         )
     return row
 

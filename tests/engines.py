@@ -21,13 +21,14 @@ from exchanges.syncing import sync_balances, sync_instruments, sync_quotes
 from execution_project.common.actors import Actor
 from execution_project.common.api_keys import create_api_key
 from execution_project.common.models import Strategy
+from execution_project.common.rights import EVERYTHING
 from positions.models import Holding
 from positions.opening import open_books
 from risk.limits import tighten_or_set
 from risk.models import Reservation
 from tests.simulators import Simulator
 
-BY = Actor("test", "a test")
+BY = Actor("test", "a test", rights=EVERYTHING)
 BALANCES: dict[str, dict[str, str]] = {
     "binance": {"USDT": "1000000", "BTC": "10", "ETH": "100", "BNB": "10"},
     "btcturk": {"USDT": "1000000", "TRY": "10000000", "BTC": "10", "ETH": "100"},

@@ -16,12 +16,13 @@ from execution_project.common import clock, ids
 from execution_project.common.actors import Actor
 from execution_project.common.api_keys import create_api_key
 from execution_project.common.models import Strategy
+from execution_project.common.rights import EVERYTHING
 from orders.models import Command, CommandKind, ExchangeOrder, Order
 from orders.reserving import set_reservation
 from positions.models import Fill, Holding
 from risk.models import Limit, Reservation
 
-BY = Actor("key:tester", "a test")
+BY = Actor("key:tester", "a test", rights=EVERYTHING)
 PREFIX = "T1"
 FILTERS = {
     "LOT_SIZE": {"minQty": "0.00001000", "maxQty": "9000.00000000", "stepSize": "0.00001000"},

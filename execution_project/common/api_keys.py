@@ -7,13 +7,15 @@ import hmac
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
+from ipaddress import ip_network
 
 from execution_project.common import clock
 from execution_project.common.actors import Actor
 from execution_project.common.events import record
 from execution_project.common.models import ApiKey
+from execution_project.common.rights import OF_SCOPE, Right
 
-SCOPES = ("read", "trade", "operate")
+SCOPES = tuple(OF_SCOPE)
 
 
 class InvalidApiKey(Exception):
@@ -30,9 +32,18 @@ def create_api_key(
     *,
     by: Actor,
     accounts: Sequence[str] | None = None,
+    strategies: Sequence[str] | None = None,
+    networks: Sequence[str] | None = None,
+    requests_per_second: int = 50,
+    owner: str = "",
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """Store a new key and return it with its full text, which cannot be shown again. Accounts None = all."""
+    """Store a new key and return it with its full text, which cannot be shown again.
+
+    ``accounts``, ``strategies``: names, None = all. ``networks``: addresses or CIDR networks it may be used from, None
+    = any. Raises ``ValueError`` with a sentence for what is not valid, ``Problem`` (403) without the right.
+    """
+    by.require(Right.MANAGE_KEYS)
     unknown = set(scopes) - set(SCOPES)
     if unknown or not scopes:
         raise ValueError(f"Scopes must be some of {', '.join(SCOPES)}.")
@@ -43,6 +54,10 @@ def create_api_key(
         secret_hash=_hash(secret),
         scopes=list(scopes),
         accounts=None if accounts is None else list(accounts),
+        strategies=None if strategies is None else list(strategies),
+        networks=None if networks is None else [str(ip_network(text)) for text in networks],
+        requests_per_second=requests_per_second,
+        owner=owner,
         expires_at=expires_at,
     )
     record("api_key.created", "api_key", identity, by, evidence={"name": name, "scopes": list(scopes)})

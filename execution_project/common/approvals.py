@@ -1,8 +1,12 @@
-"""Approvals: one person asks, another decides, in time, and the approval is used at most once."""
+"""Approvals: one person asks, another decides, in time, and the approval is used at most once.
+
+The module that owns an act registers how it is carried out (``carries_out``); a granted approval is carried out at
+once, and again on request while it stands, should the first try have failed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -14,8 +18,23 @@ from execution_project.common.actors import Actor
 from execution_project.common.events import record
 from execution_project.common.models import Approval
 from execution_project.common.problems import Problem
+from execution_project.common.rights import Right
 
 DEFAULT_LIFETIME = timedelta(hours=1)
+
+# Carries out what an approval is for, and spends it by ``use`` in the same transaction.
+Executor = Callable[[Approval, Actor], str]
+_EXECUTORS: dict[str, Executor] = {}
+
+
+def carries_out(act: str) -> Callable[[Executor], Executor]:
+    """Register a function that carries out an approved act and returns a sentence on what it did."""
+
+    def register(function: Executor) -> Executor:
+        _EXECUTORS[act] = function
+        return function
+
+    return register
 
 
 def request_approval(
@@ -45,6 +64,7 @@ def request_approval(
 
 def decide(approval_id: UUID, *, approved: bool, by: Actor) -> Approval:
     """Give or refuse the word; raises ``Problem`` for the requester, for a late or a second decision."""
+    by.require(Right.APPROVE)
     now = clock.now()
     with transaction.atomic():
         approval = Approval.objects.select_for_update(no_key=True).get(id=approval_id)
@@ -58,6 +78,25 @@ def decide(approval_id: UUID, *, approved: bool, by: Actor) -> Approval:
         approval.save(update_fields=["decided_by", "decided_at", "approved"])
         record("approval.granted" if approved else "approval.refused", "approval", approval.id, by)
     return approval
+
+
+def decide_and_carry_out(approval_id: UUID, *, approved: bool, by: Actor) -> str:
+    """Decide, and when granted do what was asked for; returns a sentence. Raises ``Problem`` like ``decide``.
+
+    When carrying out fails, the grant stands and ``carry_out`` may be called again until it lapses.
+    """
+    decide(approval_id, approved=approved, by=by)
+    return carry_out(approval_id, by=by) if approved else "Refused."
+
+
+def carry_out(approval_id: UUID, *, by: Actor) -> str:
+    """Do what a granted approval is for; returns a sentence. Raises ``Problem`` when it does not stand (any more)."""
+    by.require(Right.APPROVE)
+    approval = Approval.objects.get(id=approval_id)
+    executor = _EXECUTORS.get(approval.act)
+    if executor is None:
+        raise Problem(409, "APPROVAL_UNKNOWN_ACT", f"Nothing here carries out {approval.act!r}.")
+    return executor(approval, by)
 
 
 def use(approval_id: UUID, act: str, subject: str, *, by: Actor) -> Approval:

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from execution_project.common.api.authentication import actor_of, principal_of
 from execution_project.common.money import plain
 from execution_project.common.problems import Problem
+from execution_project.common.rights import Right
 from orders.api.serializers import (
     PlaceOrderSerializer,
     ReplaceOrderSerializer,
@@ -63,7 +64,7 @@ def _order_answer(order: Order, status: int, *, replayed: bool = False) -> Respo
 class PlaceOrderView(APIView):
     """``POST /api/exec/order``."""
 
-    scopes = {"POST": "trade"}
+    rights = {"POST": Right.PLACE}
 
     def post(self, request: Request) -> Response:
         """202 with the order; 200 when ``wait`` saw it decided by the exchange; 422 with the decision when denied."""
@@ -99,7 +100,7 @@ class PlaceOrderView(APIView):
 class OrderView(APIView):
     """``/api/exec/order/{id}``."""
 
-    scopes = {"GET": "read", "PATCH": "trade", "DELETE": "trade"}
+    rights = {"GET": Right.VIEW, "PATCH": Right.PLACE, "DELETE": Right.CANCEL}
 
     def get(self, request: Request, order_id: UUID) -> Response:
         """The order with its exchange orders and decision."""
@@ -152,7 +153,7 @@ class OrderView(APIView):
 class StopView(APIView):
     """``POST /api/exec/stop``."""
 
-    scopes = {"POST": "operate"}
+    rights = {"POST": Right.HALT}
 
     def post(self, request: Request) -> Response:
         """Halt a scope; with ``cancel_orders`` also ask for the end of every order in it, after the halt stands."""

@@ -15,6 +15,7 @@ from execution_project.common.clock import rfc3339
 from execution_project.common.models import ApiKey
 from execution_project.common.money import plain, plain_or_none
 from execution_project.common.problems import Problem
+from execution_project.common.rights import Right
 from positions.models import Fill, Position
 
 PAGE = 100
@@ -52,7 +53,7 @@ def _uuid(text: str, name: str) -> UUID:
 class PositionsView(APIView):
     """``GET /api/exec/positions``."""
 
-    scopes = {"GET": "read"}
+    rights = {"GET": Right.VIEW}
 
     def get(self, request: Request) -> Response:
         """Positions per (account, instrument, strategy); money in the quote asset."""
@@ -91,7 +92,7 @@ class PositionsView(APIView):
 class FillsView(APIView):
     """``GET /api/exec/fills``."""
 
-    scopes = {"GET": "read"}
+    rights = {"GET": Right.VIEW}
 
     def get(self, request: Request) -> Response:
         """Fills, newest first; ``after`` continues where the last page's ``next`` points."""

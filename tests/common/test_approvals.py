@@ -14,9 +14,10 @@ from execution_project.common.actors import Actor
 from execution_project.common.approvals import decide, request_approval, use
 from execution_project.common.models import Approval, Event
 from execution_project.common.problems import Problem
+from execution_project.common.rights import EVERYTHING
 from tests.threads import run_together
 
-ASKER, SECOND, THIRD = (Actor(f"user:{name}", "test") for name in ("asker", "second", "third"))
+ASKER, SECOND, THIRD = (Actor(f"user:{name}", "test", rights=EVERYTHING) for name in ("asker", "second", "third"))
 START = datetime(2026, 5, 1, tzinfo=UTC)
 
 

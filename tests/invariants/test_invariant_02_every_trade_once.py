@@ -11,6 +11,7 @@ from hypothesis.extra.django import TestCase
 
 from exchanges.reports import Fee, Report, ReportedStatus
 from execution_project.common.actors import Actor
+from execution_project.common.rights import EVERYTHING
 from orders.ingest import ingest
 from orders.models import Order
 from positions.models import Fill, Holding, LedgerEntry, Position
@@ -18,7 +19,7 @@ from risk.models import Reservation
 from tests.factories import order_report, trade_report, whole_order
 from tests.threads import together
 
-BY = Actor("test", "any arrival order")
+BY = Actor("test", "any arrival order", rights=EVERYTHING)
 QUANTITIES = ("0.1", "0.2", "0.3", "0.4")
 
 

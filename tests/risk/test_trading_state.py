@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from django.db import IntegrityError, transaction
 
+from execution_project.common.actors import Actor
+from execution_project.common.approvals import carry_out, decide_and_carry_out
 from execution_project.common.locking import ordered
 from execution_project.common.models import Event
 from execution_project.common.problems import Problem
+from execution_project.common.rights import EVERYTHING, Right
 from risk.inputs import StateOfScope
 from risk.intent import lock_names, scopes_of
 from risk.models import TradingState
-from risk.trading_state import halt, next_gate_seq, refusal, start, states_of
+from risk.trading_state import halt, next_gate_seq, propose_start, refusal, start, states_of
 from tests.factories import BY
 from tests.threads import Other, blocked, run_together
 from tests.waiting import wait_until
@@ -149,3 +154,54 @@ def test_halts_at_the_same_time_all_count() -> None:
     assert len(set(numbers)) == 6
     assert TradingState.objects.get().last_halt_seq == max(numbers)
     assert Event.objects.filter(kind="trading.halted").count() == 6
+
+
+SECOND = Actor("user:second", "a test", rights=EVERYTHING)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_latch_is_lifted_by_a_second_person_once() -> None:
+    halt("account", "main", reason="drawdown", by=BY, latched=True)
+    approval = propose_start("account", "main", reason="looked at it", by=BY)
+    with pytest.raises(Problem, match="second person"):
+        decide_and_carry_out(approval.id, approved=True, by=BY)
+    assert TradingState.objects.get().latched
+    decide_and_carry_out(approval.id, approved=True, by=SECOND)
+    row = TradingState.objects.get()
+    assert (row.state, row.latched) == ("ACTIVE", False)
+    assert Event.objects.get(kind="trading.started").evidence["approval"] == str(approval.id)
+    halt("account", "main", reason="again", by=BY, latched=True)
+    with pytest.raises(Problem) as caught:
+        carry_out(approval.id, by=SECOND)
+    assert caught.value.code == "APPROVAL_SPENT"
+    assert TradingState.objects.get().latched
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refused_proposal_lifts_nothing_and_a_plain_halt_needs_none() -> None:
+    halt("account", "main", reason="drawdown", by=BY, latched=True)
+    approval = propose_start("account", "main", reason="looked at it", by=BY)
+    assert decide_and_carry_out(approval.id, approved=False, by=SECOND) == "Refused."
+    assert TradingState.objects.get().latched
+    halt("strategy", "alpha", reason="plain", by=BY)
+    with pytest.raises(Problem) as caught:
+        propose_start("strategy", "alpha", reason="x", by=BY)
+    assert caught.value.code == "NOT_LATCHED"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("act", "right"),
+    [
+        (lambda by: halt("global", "", reason="x", by=by), Right.HALT),
+        (lambda by: halt("global", "", reason="x", by=by, latched=True), Right.KILL),
+        (lambda by: start("global", "", reason="x", by=by), Right.START),
+        (lambda by: propose_start("global", "", reason="x", by=by), Right.START),
+    ],
+)
+def test_each_act_asks_for_its_right(act: Callable[[Actor], object], right: Right) -> None:
+    without = Actor("user:nobody", "a test", rights=EVERYTHING - {right})
+    with pytest.raises(Problem) as caught:
+        act(without)
+    assert (caught.value.status, caught.value.code) == (403, "MISSING_RIGHT")
+    assert not TradingState.objects.exists()

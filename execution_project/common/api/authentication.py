@@ -13,6 +13,7 @@ from execution_project.common.actors import Actor
 from execution_project.common.api_keys import InvalidApiKey, authenticate
 from execution_project.common.models import ApiKey
 from execution_project.common.problems import Problem
+from execution_project.common.rights import OF_SCOPE, Right, scopes_with
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -30,6 +31,11 @@ class Principal:
     def name(self) -> str:
         """``key:<name>``, as events and idempotency keys name it."""
         return f"key:{self.key.name}"
+
+    @property
+    def rights(self) -> frozenset[Right]:
+        """What the key's scopes allow."""
+        return frozenset().union(*(OF_SCOPE[scope] for scope in self.key.scopes))
 
     def may_see(self, account: str) -> bool:
         """Whether the key reaches this account."""
@@ -58,19 +64,20 @@ class ApiKeyAuthentication(BaseAuthentication):
         return "Bearer"
 
 
-class HasScope(BasePermission):
-    """Views declare ``scopes = {"GET": "read", …}``; what is not declared is denied, what has no handler is a 405."""
+class HasRight(BasePermission):
+    """Views declare ``rights = {"GET": Right.VIEW, …}``; what is not declared is denied, and no handler is a 405."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """Whether the key holds the scope that the view declares for this method."""
+        """Whether the key's scopes give the right that the view declares for this method."""
         principal = request.user
         if not isinstance(principal, Principal):
             return False
         if not hasattr(view, str(request.method).lower()):
             return True
-        needed = getattr(view, "scopes", {}).get(request.method)
-        if needed is None or needed not in principal.key.scopes:
-            raise Problem(403, "MISSING_SCOPE", f"This needs a key with scope '{needed or 'none'}'.")
+        needed: Right | None = getattr(view, "rights", {}).get(request.method)
+        if needed is None or needed not in principal.rights:
+            scopes = " or ".join(f"'{scope}'" for scope in scopes_with(needed)) if needed else "none"
+            raise Problem(403, "MISSING_SCOPE", f"This needs a key with scope {scopes}.")
         return True
 
 
@@ -84,4 +91,5 @@ def principal_of(request: Request) -> Principal:
 
 def actor_of(request: Request, cause: str) -> Actor:
     """The actor that a request's writes are recorded under."""
-    return Actor(principal_of(request).name, cause, getattr(request._request, "request_id", ""))
+    principal = principal_of(request)
+    return Actor(principal.name, cause, getattr(request._request, "request_id", ""), principal.rights)

@@ -2,7 +2,9 @@
 
 from execution_project.common.models.queues import Chore, DeadTask, QueueBeat
 from execution_project.common.models.records import (
+    Act,
     ApiKey,
+    ApiKeyUse,
     AppendOnlyError,
     AppendOnlyModel,
     Approval,
@@ -13,7 +15,9 @@ from execution_project.common.models.records import (
 )
 
 __all__ = [
+    "Act",
     "ApiKey",
+    "ApiKeyUse",
     "AppendOnlyError",
     "AppendOnlyModel",
     "Approval",

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from execution_project.common import ids
+from execution_project.common.rights import Right
 
 
 class AppendOnlyError(Exception):
@@ -133,7 +134,13 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=64, unique=True)
     secret_hash = models.CharField(max_length=64)
     scopes = ArrayField(models.CharField(max_length=16))
+    # None: all. A list, also an empty one: these alone.
     accounts = ArrayField(models.CharField(max_length=64), null=True)
+    strategies = ArrayField(models.CharField(max_length=64), null=True)
+    # Addresses and networks (CIDR) that the key may be used from; None: any.
+    networks = ArrayField(models.CharField(max_length=43), null=True)
+    requests_per_second = models.PositiveIntegerField(default=50)
+    owner = models.CharField(max_length=128, blank=True)
     expires_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -144,10 +151,40 @@ class ApiKey(models.Model):
                 condition=Q(scopes__contained_by=["read", "trade", "operate"]) & ~Q(scopes=[]),
                 name="api_key_scopes_known",
             ),
+            models.CheckConstraint(condition=Q(requests_per_second__gt=0), name="api_key_rate_positive"),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class ApiKeyUse(models.Model):
+    """When and from where a key was last used, and how much of its rate is spent, for all processes together.
+
+    ``next_free_at`` is the time at which the requests so far would all have been due at the key's rate; it runs ahead
+    of the clock by at most the burst that is allowed. Written by ``api.authentication`` alone, by one statement.
+    """
+
+    key = models.OneToOneField(ApiKey, on_delete=models.PROTECT, primary_key=True, related_name="use")
+    next_free_at = models.DateTimeField()
+    refused_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField()
+    last_used_from = models.GenericIPAddressField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.key_id} {self.last_used_at:%FT%TZ}"
+
+
+class Act(models.Model):
+    """No table: the place of the permissions that stand for rights, so that groups can hold them."""
+
+    class Meta:
+        managed = False
+        default_permissions = ()
+        permissions = [(f"act_{right.value}", f"May {right.value.replace('_', ' ')}") for right in Right]
+
+    def __str__(self) -> str:
+        return "acts"
 
 
 class IdempotencyKey(models.Model):

@@ -20,6 +20,7 @@ from exchanges.syncing import sync_instruments, sync_quotes
 from execution_project.common.actors import Actor
 from execution_project.common.api_keys import create_api_key
 from execution_project.common.models import ApiKey, Strategy
+from execution_project.common.rights import EVERYTHING
 from positions.opening import open_books
 from risk.limits import newest, tighten_or_set
 
@@ -32,7 +33,7 @@ BALANCES = {
     Exchange.BINANCE: {"USDT": "1000000", "BTC": "10", "ETH": "100", "BNB": "100"},
     Exchange.BTCTURK: {"TRY": "40000000", "USDT": "100000", "BTC": "10", "ETH": "100"},
 }
-BY = Actor("command:seed", "first start")
+BY = Actor("command:seed", "first start", rights=EVERYTHING)
 
 
 class Command(BaseCommand):

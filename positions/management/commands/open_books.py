@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from exchanges.models import Account
 from exchanges.reports import ReadFailed
-from execution_project.common.actors import Actor
+from execution_project.common.actors import command
 from execution_project.common.problems import Problem
 from positions.opening import open_books
 
@@ -28,7 +27,7 @@ class Command(BaseCommand):
         account = Account.objects.filter(name=options["account"]).first()
         if account is None:
             raise CommandError(f"There is no account {options['account']!r}.")
-        by = Actor(f"command:{getpass.getuser()}", "open_books")
+        by = command("open_books")
         try:
             opened = open_books(account, by=by)
         except (Problem, ReadFailed) as error:
