@@ -20,6 +20,8 @@ class Capabilities:
     cancel_needs_exchange_id: bool
     # The answer to a placement, or to a cancel, carries what became of it; else the order is asked for afterwards.
     answers_are_complete: bool
+    # A request that arrives after its receive window is refused; else it may hang and be executed much later.
+    refuses_late_requests: bool
     refusals: dict[str, str]
 
 
@@ -38,6 +40,7 @@ CAPABILITIES: dict[str, Capabilities] = {
         replace_methods=frozenset({"amend", "cancel_replace", "cancel_then_place"}),
         cancel_needs_exchange_id=False,
         answers_are_complete=True,
+        refuses_late_requests=True,
         refusals={},
     ),
     Exchange.BTCTURK.value: Capabilities(
@@ -49,6 +52,7 @@ CAPABILITIES: dict[str, Capabilities] = {
         replace_methods=frozenset({"cancel_then_place"}),
         cancel_needs_exchange_id=True,
         answers_are_complete=False,
+        refuses_late_requests=False,
         refusals={
             "STOP_LOSS_LIMIT": "A triggered stop gets a new exchange id there and could not be followed.",
             "LIMIT_MAKER": "There are no post-only orders there.",

@@ -22,6 +22,7 @@ from exchanges.binance.limits import COSTS, usage_headers
 from exchanges.btcturk import limits as btcturk_limits
 from exchanges.btcturk.adapter import BtcturkAdapter
 from exchanges.credentials import credentials_of
+from exchanges.http.reading import Patience
 from exchanges.models import LIVE_HOSTS, PLAIN_URL, SANDBOX_LIVE_LOOKALIKES, SECURE_URL, Account, Exchange, Mode
 from exchanges.reports import Evidence, Outcome, OutcomeKind, ReadFailed
 from exchanges.stamps import key_identity, next_stamp_ms
@@ -41,10 +42,15 @@ def host_of(account: Account) -> str:
 def refuse_wrong_host(account: Account) -> None:
     """A live host for live accounts only, and the reverse; the second lock beside the CHECK. Raises ``WrongHost``."""
     for url in [account.rest_url, *([account.ws_url] if account.ws_url else [])]:
-        live_host = bool(re.match(LIVE_HOSTS, url)) and not re.match(SANDBOX_LIVE_LOOKALIKES, url)
-        fits = {Mode.LIVE: live_host and bool(re.match(SECURE_URL, url)), Mode.SANDBOX: not live_host}
-        if not re.match(PLAIN_URL, url) or not fits.get(Mode(account.mode), False):
-            raise WrongHost(f"{account.name} is a {account.mode} account and may not reach {url or 'any host'}.")
+        refuse_wrong_url(account, url)
+
+
+def refuse_wrong_url(account: Account, url: str) -> None:
+    """The same for one URL, such as that of a market stream. Raises ``WrongHost``."""
+    live_host = bool(re.match(LIVE_HOSTS, url)) and not re.match(SANDBOX_LIVE_LOOKALIKES, url)
+    fits = {Mode.LIVE: live_host and bool(re.match(SECURE_URL, url)), Mode.SANDBOX: not live_host}
+    if not re.match(PLAIN_URL, url) or not fits.get(Mode(account.mode), False):
+        raise WrongHost(f"{account.name} is a {account.mode} account and may not reach {url or 'any host'}.")
 
 
 class CallInTransaction(RuntimeError):
@@ -73,6 +79,18 @@ def urgent() -> Iterator[None]:
         yield
     finally:
         _local.urgent = before
+
+
+@contextmanager
+def keeping_answers() -> Iterator[list[tuple[str, Evidence]]]:
+    """The evidence of every read that this thread makes in this block, by the call's name, also of failed ones."""
+    before = getattr(_local, "kept", None)
+    kept: list[tuple[str, Evidence]] = []
+    _local.kept = kept
+    try:
+        yield kept
+    finally:
+        _local.kept = before
 
 
 def _take_budget(account: Account, call: str) -> None:
@@ -123,6 +141,9 @@ def _make_adapter(account: Account) -> ExchangeAdapter:
         _take_budget(account, call)
 
     def after_call(call: str, evidence: Evidence) -> None:
+        kept = getattr(_local, "kept", None)
+        if kept is not None:
+            kept.append((call, evidence))
         _note_limits(account, evidence)
 
     if account.exchange == Exchange.BTCTURK:
@@ -133,8 +154,11 @@ def _make_adapter(account: Account) -> ExchangeAdapter:
             before_call=before_call,
             after_call=after_call,
             stamp=lambda now_ms: next_stamp_ms(identity, now_ms),
+            patience=Patience(),
         )
-    return BinanceAdapter(credentials, account.rest_url, before_call=before_call, after_call=after_call)
+    return BinanceAdapter(
+        credentials, account.rest_url, before_call=before_call, after_call=after_call, patience=Patience()
+    )
 
 
 def write_stamp_ms(account: Account, now_ms: int) -> int:

@@ -69,3 +69,9 @@ def credentials_of(account: Account) -> Credentials:
         key=_open(account.name, "key", account.api_key_sealed),
         secret=_open(account.name, "secret", account.api_secret_sealed),
     )
+
+
+def is_sealed_under_first_key(account: Account) -> bool:
+    """Whether both fields are sealed under the key that seals now; raises ``CredentialsUnreadable`` without any key."""
+    mark = next(iter(_keys())).encode() + b":"
+    return all(bytes(sealed).startswith(mark) for sealed in (account.api_key_sealed, account.api_secret_sealed))

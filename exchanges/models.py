@@ -12,7 +12,7 @@ from execution_project.common.money import MoneyField
 PLAIN_URL = r"^(https?|wss?)://([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9_.-]+)*/?\Z"
 SECURE_URL = r"^(https|wss)://"
 LIVE_HOSTS = r"^[a-z]+://([a-z0-9-]+\.)*(binance\.com|btcturk\.com)(:[0-9]+)?(/|\Z)"
-SANDBOX_LIVE_LOOKALIKES = r"^(https|wss)://(demo-[a-z]+|testnet)\.binance\.com(:[0-9]+)?(/|\Z)"
+SANDBOX_LIVE_LOOKALIKES = r"^(https|wss)://(demo-[a-z-]+|testnet)\.binance\.com(:[0-9]+)?(/|\Z)"
 
 
 class Exchange(models.TextChoices):
@@ -45,6 +45,14 @@ def _not_live(field: str) -> Q:
     )
 
 
+class ForeignOrders(models.TextChoices):
+    """What an order that we did not place leads to. Its trades are booked in any case: they moved the balances."""
+
+    ADOPT = "adopt", "adopt it as external"
+    ALERT = "alert", "adopt it and raise a break"
+    HALT = "halt", "adopt it and halt the account"
+
+
 class Account(models.Model):
     """One set of credentials at an exchange, or one paper account. ``mode`` never changes after creation.
 
@@ -62,12 +70,16 @@ class Account(models.Model):
     api_key_tail = models.CharField(max_length=4, blank=True)
     books_opened_at = models.DateTimeField(null=True)
     taker_fee_rate = MoneyField(default="0.001")
+    foreign_orders = models.CharField(max_length=8, choices=ForeignOrders.choices, default=ForeignOrders.ALERT)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(exchange__in=Exchange.values), name="account_exchange_known"),
             models.CheckConstraint(condition=Q(mode__in=Mode.values), name="account_mode_known"),
+            models.CheckConstraint(
+                condition=Q(foreign_orders__in=ForeignOrders.values), name="account_foreign_orders_known"
+            ),
             models.CheckConstraint(
                 condition=~Q(mode="live") | (_live("rest_url") & (Q(ws_url="") | _live("ws_url"))),
                 name="account_live_on_live_host",
@@ -111,7 +123,10 @@ class Instrument(models.Model):
 
 
 class Quote(models.Model):
-    """Best bid and ask of an instrument; ``confirmed_at`` is when the exchange last said so, changed or not."""
+    """Best bid and ask of an instrument; ``confirmed_at`` is when the exchange last said so, changed or not.
+
+    Written by ``exchanges.quotes`` alone, so that an older word never takes the place of a younger one.
+    """
 
     instrument = models.OneToOneField(Instrument, on_delete=models.CASCADE, primary_key=True)
     bid = MoneyField(null=True)
@@ -120,6 +135,22 @@ class Quote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.bid}/{self.ask}"
+
+
+class Depth(models.Model):
+    """The best 20 levels of an instrument's book, as market streams bring them; for traded instruments only.
+
+    ``bids`` and ``asks`` are lists of [price in quote, quantity in base] as strings, best first. ``confirmed_at`` as in
+    ``Quote``.
+    """
+
+    instrument = models.OneToOneField(Instrument, on_delete=models.PROTECT, primary_key=True)
+    bids = models.JSONField(default=list)
+    asks = models.JSONField(default=list)
+    confirmed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"depth of {self.instrument_id}"
 
 
 class Balance(models.Model):
@@ -136,6 +167,24 @@ class Balance(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.asset}"
+
+
+class AccountFreshness(models.Model):
+    """When the account's books were last compared with the exchange, part by part: our time, before the question was
+    asked. ``blocked_by`` says which difference keeps exposure from growing until it has an end, empty for none.
+    """
+
+    account = models.OneToOneField(Account, on_delete=models.PROTECT, primary_key=True, related_name="freshness")
+    orders_at = models.DateTimeField(null=True)
+    trades_at = models.DateTimeField(null=True)
+    balances_at = models.DateTimeField(null=True)
+    blocked_by = models.CharField(max_length=160, blank=True)
+
+    class Meta:
+        verbose_name_plural = "account freshness"
+
+    def __str__(self) -> str:
+        return f"freshness of {self.account_id}"
 
 
 class HostClock(models.Model):
@@ -185,3 +234,35 @@ class StampSequence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key_identity[:8]} {self.last_stamp_ms}"
+
+
+class StreamKind(models.TextChoices):
+    """What a stream brings: events of one account, or books of one market."""
+
+    PRIVATE = "private", "private"
+    MARKET = "market", "market"
+
+
+class StreamState(models.Model):
+    """How one stream is, as the process that leads says every two seconds (``written_at``).
+
+    ``subject`` is the account's name, or exchange and mode of a market. ``last_message_at`` counts pings too. A
+    *reconnect* is any connection after the first, a *gap* one before which the stream was away.
+    """
+
+    kind = models.CharField(max_length=8, choices=StreamKind.choices)
+    subject = models.CharField(max_length=64)
+    exchange = models.CharField(max_length=16, choices=Exchange.choices)
+    connected_since = models.DateTimeField(null=True)
+    last_message_at = models.DateTimeField(null=True)
+    last_event_at = models.DateTimeField(null=True)
+    reconnects = models.PositiveIntegerField(default=0)
+    gaps = models.PositiveIntegerField(default=0)
+    last_error = models.CharField(max_length=512, blank=True)
+    written_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["kind", "subject"], name="stream_state_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from exchanges.connections import adapter_for
 from exchanges.host_clock import exchange_now_ms
-from exchanges.models import Account, Balance, Instrument, Quote
+from exchanges.models import Account, Balance, Instrument
+from exchanges.quotes import Price, store_quotes
 from exchanges.reports import BalanceReport
 from execution_project.common import clock
 
@@ -64,16 +65,7 @@ def sync_quotes(account: Account) -> int:
         return 0
     asked_at = clock.now()
     reports = adapter_for(account).quotes(tuple(sorted(instruments)))
-    Quote.objects.bulk_create(
-        [
-            Quote(instrument=instruments[r.symbol], bid=r.bid, ask=r.ask, confirmed_at=asked_at)
-            for r in reports
-            if r.symbol in instruments
-        ],
-        update_conflicts=True,
-        unique_fields=["instrument"],
-        update_fields=["bid", "ask", "confirmed_at"],
-    )
+    store_quotes(Price(instruments[r.symbol].pk, r.bid, r.ask, asked_at) for r in reports if r.symbol in instruments)
     return len(reports)
 
 

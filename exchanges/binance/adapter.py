@@ -24,7 +24,7 @@ from exchanges.binance.limits import kept_headers
 from exchanges.binance.outcomes import Call, classify
 from exchanges.http.calls import Answer, answer_of, evidence_of, retry_after_ms
 from exchanges.http.decoding import Mismatch, Unparsable, decode
-from exchanges.http.reading import AfterCall, BeforeCall, Reads, Stopwatch, unbelievable
+from exchanges.http.reading import AfterCall, BeforeCall, Patience, Reads, Stopwatch, unbelievable
 from exchanges.http.transport import Timeouts
 from exchanges.reports import (
     BalanceReport,
@@ -83,6 +83,7 @@ class BinanceAdapter:
         before_call: BeforeCall | None = None,
         after_call: AfterCall | None = None,
         self_trade_prevention: str = SELF_TRADE_PREVENTION,
+        patience: Patience | None = None,
     ) -> None:
         """``rest_url`` is scheme, host and port; a secret in PEM is a private key (RSA or Ed25519).
 
@@ -90,13 +91,13 @@ class BinanceAdapter:
 
         A read may take several HTTP calls. ``before_call(name)`` runs before each of them, with a name of ``COSTS``;
         what it raises stops the read. ``after_call(name, evidence)`` runs after each. Writes have no hooks: nothing
-        may come between a request on the wire and its outcome.
+        may come between a request on the wire and its outcome. ``patience``: how reads, only reads, are asked again.
         """
         if self_trade_prevention not in SELF_TRADE_MODES:
             raise ValueError(f"self-trade prevention is one of {', '.join(sorted(SELF_TRADE_MODES))}")
         self._self_trade_prevention = self_trade_prevention
         self._client = BinanceClient(credentials, rest_url, timeouts)
-        self._reads: Reads[Call] = Reads(self._evidence, _failed, before_call, after_call)
+        self._reads: Reads[Call] = Reads(self._evidence, _failed, before_call, after_call, patience)
 
     def __repr__(self) -> str:
         return f"BinanceAdapter({self._client.API_URL})"

@@ -19,7 +19,7 @@ from exchanges.btcturk.outcomes import Call, classify
 from exchanges.btcturk.parsing import BY_MARKET, EXACT, STOPS, ListedOrder
 from exchanges.http.calls import Answer, answer_of, evidence_of
 from exchanges.http.decoding import Mismatch, Unparsable, decode
-from exchanges.http.reading import AfterCall, BeforeCall, Reads, Stopwatch, unbelievable
+from exchanges.http.reading import AfterCall, BeforeCall, Patience, Reads, Stopwatch, unbelievable
 from exchanges.http.transport import Timeouts
 from exchanges.reports import (
     BalanceReport,
@@ -75,16 +75,18 @@ class BtcturkAdapter:
         before_call: BeforeCall | None = None,
         after_call: AfterCall | None = None,
         stamp: Callable[[int], int] = int,
+        patience: Patience | None = None,
     ) -> None:
         """``rest_url`` is scheme, host and port. Raises ``ValueError`` on an unusable URL, key or secret.
 
         A read may take several HTTP calls. ``before_call(name)`` runs before each of them, with a name of ``COSTS``;
         what it raises stops the read. ``after_call(name, evidence)`` runs after each. Writes have no hooks.
+        ``patience``: how reads, and only reads, are asked again.
         ``stamp(now_ms)`` gives the stamp of a signed read, larger than any that the key has used before
         (``exchanges.stamps``); without it the given time is the stamp.
         """
         self._client = BtcturkClient(credentials, rest_url, timeouts)
-        self._reads: Reads[Call] = Reads(self._evidence, _failed, before_call, after_call)
+        self._reads: Reads[Call] = Reads(self._evidence, _failed, before_call, after_call, patience)
         self._stamp = stamp
 
     def __repr__(self) -> str:

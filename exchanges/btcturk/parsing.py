@@ -149,7 +149,7 @@ def _identity(item: dict[str, Any], name: str) -> str:
     return str(number)
 
 
-def _decimal(value: Any, name: str) -> Decimal:
+def decimal(value: Any, name: str) -> Decimal:
     """A number as the exchange writes them: text with a dot, or a JSON number."""
     if isinstance(value, str) and _AMOUNT.fullmatch(value):
         return Decimal(value)
@@ -161,12 +161,12 @@ def _decimal(value: Any, name: str) -> Decimal:
 
 
 def _amount(item: dict[str, Any], name: str) -> Decimal:
-    return _decimal(item.get(name.lower()), name)
+    return decimal(item.get(name.lower()), name)
 
 
 def _optional_amount(item: dict[str, Any], name: str) -> Decimal | None:
     value = item.get(name.lower())
-    return None if value is None or value == "" else _decimal(value, name)
+    return None if value is None or value == "" else decimal(value, name)
 
 
 def _not_negative(item: dict[str, Any], name: str) -> Decimal:
@@ -332,7 +332,7 @@ def _either_mark(item: dict[str, Any], name: str) -> Decimal:
         if "," in value and "." in value:
             raise Unparsable(name)
         value = value.replace(",", ".")
-    return _decimal(value, name)
+    return decimal(value, name)
 
 
 def instruments(body: Any) -> tuple[tuple[InstrumentReport, ...], frozenset[str]]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from exchanges.simulator import signatures
+from exchanges.simulator.binance_market_socket import MarketSockets
 from exchanges.simulator.binance_socket import Sockets, SocketSettings
 from exchanges.simulator.clock import Clock
 from exchanges.simulator.control import Control, ControlError, ControlRequest, Json, text
@@ -24,12 +25,14 @@ class BinanceControl(Control):
         limits: RateLimits,
         clock: Clock,
         sockets: Sockets,
+        markets: MarketSockets,
         *,
         seed: int,
         short_bounds: bool,
     ) -> None:
         super().__init__(venue, faults, limits, clock, seed=seed, short_bounds=short_bounds)
         self._sockets = sockets
+        self._markets = markets
         self._routes.update(
             {
                 "POST market/*/status": self._set_status,
@@ -38,6 +41,10 @@ class BinanceControl(Control):
                 "POST streams/settings": self._set_socket_settings,
                 "POST streams/disconnect": self._disconnect,
                 "POST streams/shutdown": self._shut_down,
+                "GET streams/market": lambda request: [each.view() for each in markets.connections.values()],
+                "POST streams/market/disconnect": lambda request: {
+                    "disconnected": markets.disconnect(reset=bool(request.body.get("reset", False)))
+                },
                 "POST streams/terminate": lambda request: {
                     "terminated": sockets.terminate(self._account(request.body.get("account")).name)
                 },
@@ -96,4 +103,5 @@ class BinanceControl(Control):
     def _reset(self) -> Json:
         answer = super()._reset()
         self._sockets.reset()
+        self._markets.reset()
         return answer

@@ -55,7 +55,7 @@ class Connection(Stream):
         self.put(Out(_frame(number, body)))
 
     def deliver(self, number: int, body: Json, fault: Fault | None) -> None:
-        """Send one private event, or let it go wrong the way the fault says."""
+        """Send one event, or let it go wrong the way the fault says."""
         self.put_event(_frame(number, body), fault)
 
     def view(self) -> Json:
@@ -266,6 +266,8 @@ class Streams:
         """Tell what has changed: book differences at once, books and tickers every second."""
         now = self._clock.now()
         for connection in self.connections.values():
+            if connection.mute:
+                continue
             for (channel, event), last in list(connection.joined.items()):
                 if channel == "obdiff":
                     self._difference(connection, event)
@@ -285,7 +287,9 @@ class Streams:
             if channel == "obdiff":
                 connection.books[event] = (dict(book.asks()), dict(book.bids()))
             body = {"CS": self._next_change(), "PS": event, "AO": _rows(book.asks()), "BO": _rows(book.bids())}
-            connection.send(431, {**about, "type": 431, **body})
+            facts = {"exchange": "btcturk", "symbol": event}
+            fault = self._faults.take_market("431", facts) if self._faults.ordered else None
+            connection.deliver(431, {**about, "type": 431, **body}, fault)
 
     def _next_change(self) -> int:
         """The number of a book message; numbers are not contiguous."""

@@ -38,7 +38,7 @@ STREAM_KINDS: dict[str, Options] = {
     "stream_reorder": {},
     "stream_delay": {"ms": 1000},
 }
-"""Kinds that events of private streams suffer; `call` names the event."""
+"""Kinds that events of streams suffer; `call` names the event, of market streams the channel."""
 
 KINDS.update(STREAM_KINDS)
 
@@ -139,6 +139,13 @@ class Faults:
         """The fault that one event of a private stream suffers, counted as used; None for a healthy one."""
         for fault in self.ordered:
             if fault.kind in STREAM_KINDS and self._hits(fault, event, facts):
+                return fault
+        return None
+
+    def take_market(self, channel: str, facts: Mapping[str, str | None]) -> Fault | None:
+        """The same for a public channel, which suffers only faults that name it: `*` means private events."""
+        for fault in self.ordered:
+            if fault.kind in STREAM_KINDS and fault.call == channel and self._hits(fault, channel, facts):
                 return fault
         return None
 

@@ -13,6 +13,8 @@ from aiohttp import web
 from exchanges.simulator.binance import BinanceFace
 from exchanges.simulator.binance_calls import Answer, Endpoint, Request
 from exchanges.simulator.binance_control import BinanceControl
+from exchanges.simulator.binance_market_socket import PATH as MARKET_PATH
+from exchanges.simulator.binance_market_socket import MarketSockets
 from exchanges.simulator.binance_params import BinanceError, Call, parse
 from exchanges.simulator.binance_socket import PATH as SOCKET_PATH
 from exchanges.simulator.binance_socket import Sockets
@@ -48,8 +50,16 @@ class Simulator:
         self.limits = RateLimits()
         self.binance = BinanceFace(venue, self.limits, self.faults)
         self.sockets = Sockets(self.binance, self.faults, self.clock, self._answer)
+        self.markets = MarketSockets(venue, self.faults, self.clock)
         self.control = BinanceControl(
-            venue, self.faults, self.limits, self.clock, self.sockets, seed=seed, short_bounds=short_bounds
+            venue,
+            self.faults,
+            self.limits,
+            self.clock,
+            self.sockets,
+            self.markets,
+            seed=seed,
+            short_bounds=short_bounds,
         )
         self._engine_timeout_ms: int = self.control.bounds["binance"]["engine_timeout_ms"]
         self.btcturk = BtcturkServer(
@@ -74,6 +84,8 @@ class Simulator:
         path = request.path
         if path == SOCKET_PATH:
             return await self.sockets.serve(request)
+        if path == MARKET_PATH:
+            return await self.markets.serve(request)
         body = await request.read() if request.can_read_body else b""
         if path in STREAM_PATHS:
             return await self.btcturk.streams.serve(request)
@@ -94,6 +106,7 @@ class Simulator:
             await asyncio.sleep(TICK_SECONDS)
             if not self.venue.frozen:
                 self.venue.tick(self.clock.now())
+            self.markets.beat()
             self.btcturk.beat()
 
     async def stop(self) -> None:

@@ -1,0 +1,78 @@
+"""Storing prices: polled quotes and streamed books meet here, and the later confirmation wins.
+
+Rows are written in the order of their instruments, so that two writers never wait for each other in a circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection, transaction
+from psycopg.types.json import Jsonb
+
+from execution_project.common.money import plain
+
+Levels = tuple[tuple[Decimal, Decimal], ...]
+
+_QUOTES = """
+INSERT INTO exchanges_quote AS known (instrument_id, bid, ask, confirmed_at) VALUES (%s, %s, %s, %s)
+ON CONFLICT (instrument_id) DO UPDATE SET bid = excluded.bid, ask = excluded.ask, confirmed_at = excluded.confirmed_at
+WHERE known.confirmed_at <= excluded.confirmed_at
+"""
+_DEPTH = """
+INSERT INTO exchanges_depth AS known (instrument_id, bids, asks, confirmed_at) VALUES (%s, %s, %s, %s)
+ON CONFLICT (instrument_id) DO UPDATE SET bids = excluded.bids, asks = excluded.asks,
+confirmed_at = excluded.confirmed_at WHERE known.confirmed_at <= excluded.confirmed_at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Best bid and ask of an instrument (by id), None for an empty side, confirmed at (UTC)."""
+
+    instrument_id: int
+    bid: Decimal | None
+    ask: Decimal | None
+    confirmed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Levels20:
+    """The best levels of an instrument (by id), best first: (price, quantity)."""
+
+    instrument_id: int
+    bids: Levels
+    asks: Levels
+    confirmed_at: datetime
+
+
+def store_quotes(prices: Iterable[Price]) -> None:
+    """Write quotes; an instrument whose stored quote was confirmed later keeps it."""
+    rows = [(p.instrument_id, p.bid, p.ask, p.confirmed_at) for p in prices]
+    _write(_QUOTES, rows)
+
+
+def store_books(books: Iterable[Levels20]) -> None:
+    """Write depth, and the quotes that its first levels are."""
+    books = list(books)
+    store_quotes(
+        Price(b.instrument_id, b.bids[0][0] if b.bids else None, b.asks[0][0] if b.asks else None, b.confirmed_at)
+        for b in books
+    )
+    _write(_DEPTH, [(b.instrument_id, _json(b.bids), _json(b.asks), b.confirmed_at) for b in books])
+
+
+def _json(levels: Levels) -> Jsonb:
+    return Jsonb([[plain(price), plain(quantity)] for price, quantity in levels])
+
+
+def _write(statement: str, rows: list[tuple[Any, ...]]) -> None:
+    if not rows:
+        return
+    rows.sort(key=lambda row: int(row[0]))
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.executemany(statement, rows)
