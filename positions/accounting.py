@@ -49,6 +49,11 @@ def legs_of_opening(asset: str, amount: Decimal) -> list[Leg]:
     return _movement(asset, "opening", amount)
 
 
+def legs_of_transfer(asset: str, amount: Decimal) -> list[Leg]:
+    """What came in (positive) or went out outside of trading, against the transfers book."""
+    return _movement(asset, "transfers", amount)
+
+
 def _movement(asset: str, counter_book: str, amount: Decimal) -> list[Leg]:
     if amount == 0:
         return []

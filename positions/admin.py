@@ -1,16 +1,167 @@
-"""What we own, in the admin."""
+"""What we own, in the admin: fills, ledger entries, holdings, positions, trade cursors."""
 
 from __future__ import annotations
 
-from execution_project.common.read_only_admin import show
+from django.contrib import admin
+from django.db.models import Q
+from django.http import HttpRequest
+
+from exchanges.models import Account
+from execution_project.common.admin_filters import by_condition, by_time
+from execution_project.common.admin_values import (
+    NONE,
+    Document,
+    Facts,
+    Section,
+    Table,
+    amount,
+    badge,
+    code,
+    link,
+    link_to,
+    moment,
+)
+from execution_project.common.ids import read_client_order_id
+from execution_project.common.read_only_admin import ReadOnlyAdmin, show
 from positions.models import Fill, Holding, LedgerEntry, Position, TradeCursor
 
+
+@admin.register(Fill)
+class FillAdmin(ReadOnlyAdmin):
+    """Trades at the exchange, as booked, the newest booked first."""
+
+    list_display = (
+        *("traded_at", "side_badge", "symbol", "quantity", "price", "quote_quantity", "fees_paid", "account"),
+        *("trade_id", "order_id"),
+    )
+    list_select_related = ("account", "instrument")
+    list_filter = (by_time("id", "time of booking"), "account", "strategy", "is_maker")
+    link_filters = ("instrument__id__exact",)
+    search_fields = ("id", "order_id", "trade_id", "exchange_order_id")
+    search_help_text = "trade id, order id, client order id or exchange order id"
+
+    @admin.display(description="side")
+    def side_badge(self, row: Fill) -> str:
+        """BUY or SELL."""
+        return badge(row.side)
+
+    @admin.display(description="symbol")
+    def symbol(self, row: Fill) -> str:
+        """As the exchange writes it."""
+        return link("exchanges_instrument", row.instrument_id, row.instrument.symbol)
+
+    @admin.display(description="fees")
+    def fees_paid(self, row: Fill) -> str:
+        """What was taken, in which asset."""
+        return ", ".join(f"{fee.get('amount')} {fee.get('asset')}" for fee in row.fees) or NONE
+
+    def search_conditions(self, text: str) -> list[Q]:
+        """A client order id of ours names its order."""
+        parts = read_client_order_id(text)
+        return super().search_conditions(text) + ([] if parts is None else [Q(order_id=parts[1])])
+
+    def get_queryset(self, request: HttpRequest):  # type: ignore[no-untyped-def]  # django-unfold has no types
+        """With what lists and pages name."""
+        return super().get_queryset(request).select_related("account", "instrument", "strategy")
+
+    def badges(self, row: Fill) -> list[str]:
+        """Of which kind the account is."""
+        return [badge(row.account.mode)]
+
+    def sections(self, request: HttpRequest, row: Fill) -> list[Section]:
+        """The trade, and what it moved."""
+        base, quote = row.instrument.base_asset, row.instrument.quote_asset
+        legs = LedgerEntry.objects.filter(fill=row).order_by("id")[:50]
+        return [
+            Facts(
+                "Trade",
+                [
+                    ("order", NONE if row.order_id is None else link("orders_order", row.order_id, row.order_id)),
+                    ("account", link_to(row.account)),
+                    ("instrument", link_to(row.instrument)),
+                    ("strategy", link_to(row.strategy)),
+                    ("trade id", code(row.trade_id)),
+                    ("exchange order id", code(row.exchange_order_id)),
+                    ("client order id", code(row.client_order_id)),
+                    ("price", amount(row.price, quote)),
+                    ("quantity", amount(row.quantity, base)),
+                    ("value", amount(row.quote_quantity, quote)),
+                    ("role", NONE if row.is_maker is None else "maker" if row.is_maker else "taker"),
+                    ("traded", moment(row.traded_at)),
+                    ("booked", moment(row.booked_at)),
+                    ("heard from", row.source),
+                    ("id", code(str(row.id))),
+                ],
+            ),
+            Table(
+                "Ledger",
+                ["asset", "amount", "book", "kind"],
+                [
+                    (leg.asset, link("positions_ledgerentry", leg.pk, amount(leg.amount)), leg.book, leg.kind)
+                    for leg in legs
+                ],
+            ),
+            Document("Fees", row.fees),
+        ]
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(ReadOnlyAdmin):
+    """Legs, the newest posted first. A fact's legs sum to zero per asset."""
+
+    list_display = ("posted_at", "account", "asset", "book", "amount", "kind", "reference", "fact")
+    list_select_related = ("account",)
+    list_filter = (by_time("posted_at", "time of posting"), "account", "book")
+    link_filters = ("asset", "asset__exact")
+    search_fields = ("fill_id", "fill__order_id", "fill__trade_id", "asset")
+    search_help_text = "fill id, order id, trade id or asset"
+
+    @admin.display(description="fill")
+    def fact(self, row: LedgerEntry) -> str:
+        """The fill that it is a leg of."""
+        return link("positions_fill", row.fill_id, f"fill {row.reference}") if row.fill_id else NONE
+
+    def search_conditions(self, text: str) -> list[Q]:
+        """An asset is looked for account by account, as the index has it."""
+        found = []
+        for condition in super().search_conditions(text):
+            if condition.children[0][0] == "asset":  # type: ignore[index]
+                condition &= Q(account__in=list(Account.objects.values_list("pk", flat=True)))
+            found.append(condition)
+        return found
+
+
 show(
-    Fill,
-    *("traded_at", "account", "instrument", "side", "quantity", "price", "trade_id", "order_id"),
-    search=("trade_id", "order_id", "client_order_id"),
+    Holding,
+    *("account", "asset", "strategy", "quantity", "updated_at"),
+    search=("asset", "account__name"),
+    hint="asset or account",
+    filters=("account", "strategy"),
+    ordering=("account__name", "asset", "strategy__name"),
+    small=True,
 )
-show(LedgerEntry, "posted_at", "account", "asset", "book", "amount", "kind", "reference", search=("reference",))
-show(Holding, "account", "asset", "strategy", "quantity", "updated_at", search=("asset",))
-show(Position, "account", "instrument", "strategy", "net_quantity", "average_price", "realised_pnl", "updated_at")
-show(TradeCursor, "account", "instrument", "opened_after_trade_id", "last_trade_id")
+show(
+    Position,
+    *("instrument", "account", "strategy", "net_quantity", "average_price", "realised_pnl", "fees_in_quote"),
+    *("fill_count", "last_trade_at"),
+    search=("instrument__symbol", "account__name"),
+    hint="symbol or account",
+    filters=(
+        by_condition(
+            "standing", "standing", {"open": ("open", ~Q(net_quantity=0)), "flat": ("flat", Q(net_quantity=0))}
+        ),
+        "account",
+        "strategy",
+    ),
+    ordering=("account__name", "instrument__symbol", "strategy__name"),
+    small=True,
+)
+show(
+    TradeCursor,
+    *("account", "instrument", "opened_after_trade_id", "last_trade_id", "updated_at"),
+    search=("instrument__symbol", "account__name"),
+    hint="symbol or account",
+    filters=("account",),
+    ordering=("account__name", "instrument__symbol"),
+    small=True,
+)

@@ -20,7 +20,7 @@ from execution_project.common.locking import Locks, Rank
 from execution_project.common.models import Strategy
 from execution_project.common.money import plain
 from execution_project.common.writing import insert_new
-from positions.accounting import PositionState, apply_fill, legs_of_fill, legs_of_opening, movements
+from positions.accounting import PositionState, apply_fill, legs_of_fill, legs_of_opening, legs_of_transfer, movements
 from positions.models import Fill, Holding, LedgerEntry, Position
 
 
@@ -224,3 +224,23 @@ def book_opening(locks: Locks, account: Account, amounts: dict[str, Decimal]) ->
         for leg in legs_of_opening(asset, amount)
     )
     move_holdings(locks, account, {(asset, None): amount for asset, amount in amounts.items()})
+
+
+def book_transfer(locks: Locks, account: Account, asset: str, amount: Decimal, *, reference: str) -> None:
+    """What moved at the exchange outside of trading: units of ``asset``, positive for what came in. ``reference`` says
+    on whose word. Holdings without a strategy follow."""
+    now = clock.now()
+    LedgerEntry.objects.bulk_create(
+        LedgerEntry(
+            account=account,
+            asset=leg.asset,
+            book=leg.book,
+            amount=leg.amount,
+            kind="transfer",
+            reference=reference[:128],
+            effective_at=now,
+            posted_at=now,
+        )
+        for leg in legs_of_transfer(asset, amount)
+    )
+    move_holdings(locks, account, {(asset, None): amount})

@@ -42,7 +42,12 @@ class Fill(AppendOnlyModel):
                 condition=Q(quantity__gt=0, price__gt=0, quote_quantity__gte=0), name="fill_amounts_positive"
             ),
         ]
-        indexes = [models.Index(fields=["order_id"]), models.Index(fields=["account", "id"])]
+        indexes = [
+            models.Index(fields=["order_id"]),
+            models.Index(fields=["account", "id"]),
+            models.Index(fields=["trade_id"], name="fill_trade_id"),
+            models.Index(fields=["exchange_order_id"], name="fill_exchange_order_id"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity} @ {self.price} #{self.trade_id}"
@@ -56,6 +61,7 @@ class Book(models.TextChoices):
     FEES = "fees", "fees paid"
     TAX = "tax", "tax paid"
     OPENING = "opening", "opening balance"
+    TRANSFERS = "transfers", "brought in or taken out outside of trading"
 
 
 class LedgerEntry(AppendOnlyModel):
@@ -74,7 +80,10 @@ class LedgerEntry(AppendOnlyModel):
     class Meta:
         verbose_name_plural = "ledger entries"
         constraints = [models.CheckConstraint(condition=Q(book__in=Book.values), name="ledger_book_known")]
-        indexes = [models.Index(fields=["account", "asset", "book", "posted_at"])]
+        indexes = [
+            models.Index(fields=["account", "asset", "book", "posted_at"]),
+            models.Index(fields=["posted_at"], name="ledger_posted_at"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.amount} {self.asset} {self.book}"
@@ -132,7 +141,10 @@ class Position(models.Model):
 
 
 class TradeCursor(models.Model):
-    """From which trade id on a symbol's trades belong to the books of an account."""
+    """From which trade id on a symbol's trades belong to the books of an account.
+
+    ``updated_at``: our time before they were last read to their end.
+    """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT)
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT)

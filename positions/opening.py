@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
 from exchanges.connections import adapter_for
+from exchanges.freshness import PARTS, mark_fresh
 from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account, Instrument
+from exchanges.reports import BalanceReport
 from exchanges.syncing import store_balances
 from execution_project.common import clock
 from execution_project.common.actors import Actor
@@ -17,7 +23,41 @@ from positions.booking import book_opening
 from positions.models import TradeCursor
 
 
-def open_books(account: Account, *, by: Actor) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the exchange shows at a cut-over: balances, and the newest trade id per instrument (empty: none yet)."""
+
+    balances: tuple[BalanceReport, ...]
+    newest: tuple[tuple[Instrument, str], ...]
+
+    @property
+    def amounts(self) -> dict[str, Decimal]:
+        """What is held of each asset, free and locked together, without zeros."""
+        return {b.asset: b.free + b.locked for b in self.balances if b.free + b.locked}
+
+
+Watch = Callable[[Sequence[Instrument]], Iterable[Instrument]]
+
+
+def read_opening(account: Account, *, watch: Watch = iter) -> Opening:
+    """Ask the exchange for what ``open_books`` would record; stores nothing. Raises the same errors.
+
+    ``watch`` passes the instruments on one by one, for whoever wants to see how far it is.
+    """
+    if account.books_opened_at is not None:
+        raise Problem(409, "BOOKS_ALREADY_OPEN", f"The books of {account.name} were opened before.")
+    adapter = adapter_for(account)
+    working = adapter.open_orders(None, now_ms=exchange_now_ms(account))
+    if working:
+        raise Problem(409, "ORDERS_WORKING", f"{len(working)} orders are working on {account.name}: cancel them first.")
+    newest: list[tuple[Instrument, str]] = []
+    for instrument in watch(list(Instrument.objects.filter(exchange=account.exchange, mode=account.mode))):
+        trades = adapter.trades_from(instrument.symbol, None, now_ms=exchange_now_ms(account))
+        newest.append((instrument, trades[-1].trade_id if trades else ""))
+    return Opening(adapter.balances(now_ms=exchange_now_ms(account)), tuple(newest))
+
+
+def open_books(account: Account, *, by: Actor, watch: Watch = iter) -> dict[str, str]:
     """Record opening entries from the exchange's balances and a trade cursor per instrument; once per account.
 
     Returns the opened amounts per asset. Raises ``Problem`` (409) when the books stand open already, and
@@ -25,19 +65,8 @@ def open_books(account: Account, *, by: Actor) -> dict[str, str]:
     refused: their fills could fall on either side of it.
     """
     by.require(Right.MANAGE_ACCOUNTS)
-    if account.books_opened_at is not None:
-        raise Problem(409, "BOOKS_ALREADY_OPEN", f"The books of {account.name} were opened before.")
-    adapter = adapter_for(account)
-    working = adapter.open_orders(None, now_ms=exchange_now_ms(account))
-    if working:
-        raise Problem(409, "ORDERS_WORKING", f"{len(working)} orders are working on {account.name}: cancel them first.")
-    instruments = list(Instrument.objects.filter(exchange=account.exchange, mode=account.mode))
-    newest: dict[int, str] = {}
-    for instrument in instruments:
-        trades = adapter.trades_from(instrument.symbol, None, now_ms=exchange_now_ms(account))
-        newest[instrument.pk] = trades[-1].trade_id if trades else ""
-    balances = adapter.balances(now_ms=exchange_now_ms(account))
-    amounts = {b.asset: b.free + b.locked for b in balances if b.free + b.locked}
+    opening = read_opening(account, watch=watch)
+    amounts = opening.amounts
     now = clock.now()
     with ordered() as locks:
         opened = Account.objects.filter(pk=account.pk, books_opened_at__isnull=True).update(books_opened_at=now)
@@ -48,11 +77,11 @@ def open_books(account: Account, *, by: Actor) -> dict[str, str]:
             TradeCursor(
                 account=account,
                 instrument=instrument,
-                opened_after_trade_id=newest[instrument.pk],
-                last_trade_id=newest[instrument.pk],
+                opened_after_trade_id=newest,
+                last_trade_id=newest,
                 updated_at=now,
             )
-            for instrument in instruments
+            for instrument, newest in opening.newest
         )
         record(
             "account.books_opened",
@@ -61,5 +90,7 @@ def open_books(account: Account, *, by: Actor) -> dict[str, str]:
             by,
             evidence={"amounts": {asset: plain(amount) for asset, amount in amounts.items()}},
         )
-    store_balances(account, balances)
+    store_balances(account, opening.balances)
+    # The opening is a comparison of every part: no order works, the cursors stand, the ledger is the balances.
+    mark_fresh(account, PARTS, now)
     return {asset: plain(amount) for asset, amount in sorted(amounts.items())}

@@ -1,11 +1,195 @@
-"""The gate in the admin."""
+"""The gate in the admin: trading state, limits, decisions, reservations."""
 
 from __future__ import annotations
 
-from execution_project.common.read_only_admin import show
-from risk.models import Decision, Limit, Reservation, TradingState
+from urllib.parse import urlencode
 
-show(TradingState, "scope_kind", "scope_key", "state", "latched", "reason", "changed_by", "changed_at")
-show(Limit, "control", "mode", "scope_kind", "scope_key", "version", "value", "set_by", "set_at")
-show(Decision, "decided_at", "order_id", "accepted", "gate_seq", "actor", search=("order_id",))
-show(Reservation, "order_id", "account_name", "asset", "amount", "exposure", "updated_at", search=("order_id",))
+from django.contrib import admin
+from django.db.models import Q
+from django.http import HttpRequest
+from django.urls import reverse
+
+from execution_project.common.admin_filters import by_condition, by_time
+from execution_project.common.admin_values import (
+    NONE,
+    Button,
+    Document,
+    Facts,
+    Section,
+    Table,
+    amount,
+    badge,
+    code,
+    link,
+    moment,
+    short_id,
+)
+from execution_project.common.read_only_admin import ReadOnlyAdmin, may, show
+from execution_project.common.rights import Right
+from risk.intent import scope_name
+from risk.models import Circuit, Decision, Limit, Reservation, State, TradingState
+
+
+@admin.register(TradingState)
+class TradingStateAdmin(ReadOnlyAdmin):
+    """What each scope lets through. A scope without a row is ACTIVE."""
+
+    small = True
+    ordering = ("scope_kind", "scope_key")
+    list_display = ("scope", "state", "latched_badge", "reason", "changed_by", "changed_at", "last_halt_seq")
+    list_filter = ("state", "scope_kind")
+    search_fields = ("scope_key",)
+    search_help_text = "name of the account, exchange, strategy or symbol"
+
+    @admin.display(description="scope", ordering="scope_kind")
+    def scope(self, row: TradingState) -> str:
+        """Kind and name."""
+        return scope_name(row.scope_kind, row.scope_key)
+
+    @admin.display(description="latch")
+    def latched_badge(self, row: TradingState) -> str:
+        """Whether lifting takes a second person."""
+        return badge("latched") if row.latched else NONE
+
+    def heading(self, row: TradingState) -> str:
+        """The scope."""
+        return scope_name(row.scope_kind, row.scope_key)
+
+    def buttons(self, request: HttpRequest, row: TradingState) -> list[Button]:
+        """Halt what trades, start what is halted."""
+        scope = urlencode({"kind": row.scope_kind, "key": row.scope_key})
+        if row.state != State.ACTIVE and may(request, Right.START):
+            label = "Propose start" if row.latched else "Start"
+            return [Button(label, f"{reverse('admin:act_start')}?{scope}", "primary")]
+        if row.state == State.ACTIVE and may(request, Right.HALT):
+            return [Button("Halt", f"{reverse('admin:act_halt')}?{scope}", "danger")]
+        return []
+
+
+@admin.register(Limit)
+class LimitAdmin(ReadOnlyAdmin):
+    """Every version of every limit; the newest of a scope counts."""
+
+    small = True
+    ordering = ("control", "mode", "scope_kind", "scope_key", "-version")
+    list_display = ("control", "mode", "scope", "version", "limit", "reason", "set_by", "set_at")
+    list_filter = ("mode", "scope_kind")
+    search_fields = ("control", "scope_key")
+    search_help_text = "control, or name of the account, exchange, strategy or symbol"
+
+    @admin.display(description="scope", ordering="scope_kind")
+    def scope(self, row: Limit) -> str:
+        """Kind and name."""
+        return scope_name(row.scope_kind, row.scope_key)
+
+    @admin.display(description="value", ordering="value")
+    def limit(self, row: Limit) -> str:
+        """The value, or that it was taken away."""
+        return badge("none", "gray") if row.value is None else amount(row.value)
+
+
+def _breaches(row: Decision) -> str:
+    codes = [
+        str(result.get("code") or result.get("control")) for result in row.results if result.get("outcome") == "breach"
+    ]
+    return ", ".join(codes) or NONE
+
+
+@admin.register(Decision)
+class DecisionAdmin(ReadOnlyAdmin):
+    """What the gate decided, newest first."""
+
+    list_display = ("decided_at", "verdict", "breached", "order_id", "actor", "gate_seq")
+    list_filter = (
+        by_condition(
+            "verdict", "verdict", {"denied": ("denied", Q(accepted=False)), "accepted": ("accepted", Q(accepted=True))}
+        ),
+        by_time("id"),
+    )
+    search_fields = ("id", "order_id")
+    search_help_text = "decision id or order id"
+
+    @admin.display(description="verdict")
+    def verdict(self, row: Decision) -> str:
+        """Accepted or denied."""
+        return badge("accepted" if row.accepted else "denied")
+
+    @admin.display(description="breached")
+    def breached(self, row: Decision) -> str:
+        """The codes of the breached controls."""
+        return _breaches(row)
+
+    def badges(self, row: Decision) -> list[str]:
+        """The verdict."""
+        return [self.verdict(row)]
+
+    def heading(self, row: Decision) -> str:
+        """The decision by its time."""
+        return f"Decision of {moment(row.decided_at)}"
+
+    def sections(self, request: HttpRequest, row: Decision) -> list[Section]:
+        """Every control with what it saw, and the inputs."""
+        return [
+            Facts(
+                "Decision",
+                [
+                    ("order", link("orders_order", row.order_id, row.order_id)),
+                    ("actor", row.actor),
+                    ("gate number", row.gate_seq),
+                    ("id", code(str(row.id))),
+                ],
+            ),
+            Table(
+                "Controls",
+                ["no", "control", "outcome", "code", "observed", "limit", "headroom", "detail", "µs"],
+                [
+                    (
+                        result.get("number", ""),
+                        str(result.get("control", "")).replace("_", " "),
+                        badge(str(result.get("outcome", ""))),
+                        result.get("code") or NONE,
+                        *(result.get(name) or NONE for name in ("observed", "limit", "headroom", "detail")),
+                        result.get("microseconds", ""),
+                    )
+                    for result in row.results
+                ],
+            ),
+            Document("Inputs of all controls", row.inputs),
+            Document("Results as stored", row.results),
+        ]
+
+
+@admin.register(Reservation)
+class ReservationAdmin(ReadOnlyAdmin):
+    """What live exchange orders may still consume, newest exchange order first."""
+
+    ordering = ("-exchange_order_id",)
+    list_display = ("exchange_order", "order_id", "account_name", "mode", "reserved", "exposure", "updated_at")
+    list_filter = (
+        by_condition("standing", "standing", {"live": ("live", Q(amount__gt=0)), "zero": ("zero", Q(amount=0))}),
+        by_time("exchange_order_id"),
+        "mode",
+    )
+    link_filters = ("account_name", "account_name__exact")
+    search_fields = ("exchange_order_id", "order_id")
+    search_help_text = "order id or the exchange order's own id"
+
+    @admin.display(description="exchange order")
+    def exchange_order(self, row: Reservation) -> str:
+        """The end of its id."""
+        return short_id(row.exchange_order_id)
+
+    @admin.display(description="reserved")
+    def reserved(self, row: Reservation) -> str:
+        """Funds in their asset."""
+        return amount(row.amount, row.asset)
+
+
+show(
+    Circuit,
+    *("refused_at", "account_name", "symbol", "code", "refusals", "open_until"),
+    search=("account_name",),
+    hint="account",
+    ordering=("-refused_at",),
+    small=True,
+)

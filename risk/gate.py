@@ -18,7 +18,7 @@ from execution_project.common.actors import Actor
 from execution_project.common.money import CONTEXT, plain, plain_or_none, round_down, round_up
 from risk.controls import CONTROLS
 from risk.controls.result import ControlOutcome
-from risk.inputs import GateInputs, LimitVersion, Price, StateOfScope
+from risk.inputs import GateInputs, LimitVersion, Price, Reconciled, StateOfScope
 from risk.intent import Intent, scope_name
 from risk.models import Decision, Reservation
 from risk.reservations import ReservationFacts, required
@@ -119,9 +119,11 @@ SELECT nextval('risk_gate_seq'),
     WHERE e.account_id = %(account_id)s AND e.asset = %(asset)s AND e.book = 'exchange' AND e.kind = 'fill'
       AND e.posted_at > b.as_of),
   (SELECT coalesce(sum(r.amount), 0) FROM risk_reservation r
-    WHERE r.account_name = %(account)s AND r.asset = %(asset)s AND r.amount > 0)
+    WHERE r.account_name = %(account)s AND r.asset = %(asset)s AND r.amount > 0),
+  f.orders_at, f.trades_at, f.balances_at, coalesce(f.blocked_by, '')
 FROM (SELECT 1) one
 LEFT JOIN exchanges_balance b ON b.account_id = %(account_id)s AND b.asset = %(asset)s
+LEFT JOIN exchanges_accountfreshness f ON f.account_id = %(account_id)s
 """
 
 
@@ -140,7 +142,7 @@ def read_inputs(intent: Intent, prices: Prices) -> tuple[GateInputs, int]:
                 "asset": asset,
             },
         )
-        seq, states, limits, ledger, reported, as_of, since, reserved = cursor.fetchone()
+        seq, states, limits, ledger, reported, as_of, since, reserved, *reconciled = cursor.fetchone()
     inputs = GateInputs(
         intent=intent,
         now=clock.now(),
@@ -156,6 +158,7 @@ def read_inputs(intent: Intent, prices: Prices) -> tuple[GateInputs, int]:
         exchange_balance=None if reported is None else reported + since,
         balance_as_of=as_of,
         reserved=reserved,
+        reconciled=Reconciled(*reconciled),
     )
     return inputs, int(seq)
 

@@ -12,6 +12,12 @@ from risk.intent import Intent
 SLIPPAGE = Decimal("0.005")
 MAX_QUOTE_AGE = timedelta(seconds=5)
 MAX_BALANCE_AGE = timedelta(seconds=60)
+# Three missed rounds of each part of the reconciliation.
+MAX_RECONCILIATION_AGE = {
+    "orders": timedelta(seconds=90),
+    "trades": timedelta(minutes=15),
+    "balances": timedelta(seconds=60),
+}
 CASH_ASSETS = frozenset({"USDT", "TRY"})
 
 
@@ -60,6 +66,21 @@ class StateOfScope:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconciled:
+    """When each part of the books was last compared with the exchange, None for never, and the break that blocks."""
+
+    orders_at: datetime | None = None
+    trades_at: datetime | None = None
+    balances_at: datetime | None = None
+    blocked_by: str = ""
+
+    def stale_parts(self, now: datetime) -> list[str]:
+        """The parts without a success in their time; exactly that old still counts."""
+        ages = {"orders": self.orders_at, "trades": self.trades_at, "balances": self.balances_at}
+        return [part for part, at in ages.items() if at is None or now - at > MAX_RECONCILIATION_AGE[part]]
+
+
+@dataclass(frozen=True, slots=True)
 class GateInputs:
     """One consistent set of inputs for all controls of one intent."""
 
@@ -74,6 +95,7 @@ class GateInputs:
     exchange_balance: Decimal | None  # free + locked, moved by what was booked since it was reported
     balance_as_of: datetime | None
     reserved: Decimal
+    reconciled: Reconciled = Reconciled()
 
     @property
     def spent_asset(self) -> str:

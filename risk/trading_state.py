@@ -10,7 +10,7 @@ from django.db import connection
 
 from execution_project.common import clock
 from execution_project.common.actors import Actor
-from execution_project.common.approvals import carries_out, request_approval, use
+from execution_project.common.approvals import carries_out, explains, request_approval, use
 from execution_project.common.events import record
 from execution_project.common.locking import Locks, ordered
 from execution_project.common.models import Approval
@@ -86,6 +86,15 @@ def _lift_latch(approval: Approval, by: Actor) -> str:
     kind, key = approval.parameters["kind"], approval.parameters["key"]
     _start(kind, key, f"{approval.reason} (asked by {approval.requested_by})", by, approval=approval)
     return f"The latch of {scope_name(kind, key)} is lifted."
+
+
+@explains(LIFT_LATCH)
+def what_an_approved_start_does(approval: Approval) -> list[str]:
+    """What approving a proposed start does, in sentences."""
+    return [
+        f"Trading in {approval.subject} goes on at once: its latch is lifted and it is ACTIVE.",
+        "Orders that were accepted before the halt and not sent do not come back.",
+    ]
 
 
 def _start(kind: str, key: str, reason: str, by: Actor, approval: Approval | None = None) -> TradingState:

@@ -6,12 +6,13 @@ once, and again on request while it stands, should the first try have failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from execution_project.common import clock
 from execution_project.common.actors import Actor
@@ -25,6 +26,9 @@ DEFAULT_LIFETIME = timedelta(hours=1)
 # Carries out what an approval is for, and spends it by ``use`` in the same transaction.
 Executor = Callable[[Approval, Actor], str]
 _EXECUTORS: dict[str, Executor] = {}
+# Says in sentences what carrying out would do as things stand.
+Explainer = Callable[[Approval], Sequence[str]]
+_EXPLAINERS: dict[str, Explainer] = {}
 
 
 def carries_out(act: str) -> Callable[[Executor], Executor]:
@@ -35,6 +39,41 @@ def carries_out(act: str) -> Callable[[Executor], Executor]:
         return function
 
     return register
+
+
+def explains(act: str) -> Callable[[Explainer], Explainer]:
+    """Register a function that says, before anybody decides, what an approved act would do as things stand."""
+
+    def register(function: Explainer) -> Explainer:
+        _EXPLAINERS[act] = function
+        return function
+
+    return register
+
+
+def consequences(approval: Approval) -> list[str]:
+    """What approving would do as things stand, in sentences; none for an act that says nothing about itself."""
+    explainer = _EXPLAINERS.get(approval.act)
+    return [] if explainer is None else list(explainer(approval))
+
+
+def open_approvals() -> QuerySet[Approval]:
+    """Proposals that wait for a decision or were granted and not carried out, oldest first."""
+    rows = Approval.objects.filter(used_at__isnull=True, expires_at__gt=clock.now())
+    return rows.exclude(approved=False).order_by("requested_at")
+
+
+def proposals_for(act: str, subject: str) -> QuerySet[Approval]:
+    """Those of them that propose an act for exactly this subject and are not decided yet."""
+    return open_approvals().filter(act=act, subject=subject, decided_at__isnull=True)
+
+
+def approval_of(approval_id: UUID) -> Approval:
+    """The proposal; raises ``Problem`` (404)."""
+    approval = Approval.objects.filter(id=approval_id).first()
+    if approval is None:
+        raise Problem(404, "UNKNOWN_APPROVAL", f"There is no proposal {approval_id}.")
+    return approval
 
 
 def request_approval(
@@ -63,8 +102,9 @@ def request_approval(
 
 
 def decide(approval_id: UUID, *, approved: bool, by: Actor) -> Approval:
-    """Give or refuse the word; raises ``Problem`` for the requester, for a late or a second decision."""
+    """Give or refuse the word; raises ``Problem``: 404, for the requester, for a late or a second decision."""
     by.require(Right.APPROVE)
+    approval_of(approval_id)
     now = clock.now()
     with transaction.atomic():
         approval = Approval.objects.select_for_update(no_key=True).get(id=approval_id)
@@ -92,7 +132,7 @@ def decide_and_carry_out(approval_id: UUID, *, approved: bool, by: Actor) -> str
 def carry_out(approval_id: UUID, *, by: Actor) -> str:
     """Do what a granted approval is for; returns a sentence. Raises ``Problem`` when it does not stand (any more)."""
     by.require(Right.APPROVE)
-    approval = Approval.objects.get(id=approval_id)
+    approval = approval_of(approval_id)
     executor = _EXECUTORS.get(approval.act)
     if executor is None:
         raise Problem(409, "APPROVAL_UNKNOWN_ACT", f"Nothing here carries out {approval.act!r}.")

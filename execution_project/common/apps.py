@@ -8,4 +8,5 @@ class CommonConfig(AppConfig):
 
     name = "execution_project.common"
     label = "common"
+    verbose_name = "Engine"
     default_auto_field = "django.db.models.BigAutoField"

@@ -36,7 +36,7 @@ EVERYTHING = frozenset(Right)
 OF_SCOPE: dict[str, frozenset[Right]] = {
     "read": frozenset({Right.VIEW}),
     "trade": frozenset({Right.PLACE, Right.CANCEL}),
-    "operate": frozenset({Right.CANCEL, Right.HALT, Right.KILL, Right.START, Right.SYNC}),
+    "operate": frozenset({Right.CANCEL, Right.HALT, Right.KILL, Right.START, Right.SYNC, Right.RESOLVE}),
 }
 
 OF_GROUP: dict[str, frozenset[Right]] = {

@@ -8,22 +8,18 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from exchanges.models import Account, Exchange, Instrument
 from execution_project.common.api.authentication import principal_of
 from execution_project.common.clock import rfc3339
-from execution_project.common.models import Strategy
+from execution_project.common.models import ApiKey
 from execution_project.common.problems import Problem
 from risk.models import TradingState
+from risk.scopes import scope_exists
 
 
-def _exists(kind: str, key: str) -> bool:
-    if kind == "exchange":
-        return key in Exchange.values
-    if kind == "account":
-        return Account.objects.filter(name=key).exists()
-    if kind == "strategy":
-        return Strategy.objects.filter(name=key).exists()
-    return Instrument.objects.filter(symbol=key).exists()
+def _may_act(key: ApiKey, kind: str, name: str) -> bool:
+    if key.accounts is None and key.strategies is None:
+        return True
+    return name in ({"account": key.accounts, "strategy": key.strategies}.get(kind) or [])
 
 
 def _storable(value: Any, longest: int) -> bool:
@@ -46,7 +42,7 @@ class ScopeRequest:
     def of(cls, request: Request, *, allow_cancel: bool) -> ScopeRequest:
         """Read ``{"scope": "global"}`` or ``{"scope": {"account": "main"}}``; raises ``ValidationError``, ``Problem``.
 
-        A key that reaches only some accounts may act on those alone.
+        A key that is bound to accounts or strategies may act on each of those that it names, and on nothing wider.
         """
         body: dict[str, Any] = dict(request.data)
         known = {"scope", "reason"} | ({"cancel_orders"} if allow_cancel else set())
@@ -63,13 +59,12 @@ class ScopeRequest:
             kind, key = next(iter(scope.items()))
         if kind not in {"global", "exchange", "account", "strategy", "symbol"} or not _storable(key, 64):
             errors["scope"] = 'Send "global" or one of {"exchange"|"account"|"strategy"|"symbol": "<name>"}.'
-        elif kind != "global" and not _exists(kind, key):
-            errors["scope"] = f"There is no {kind} {key!r}."
         if errors:
             raise serializers.ValidationError(errors)
-        principal = principal_of(request)
-        if principal.key.accounts is not None and not (kind == "account" and principal.may_see(key)):
-            raise Problem(403, "SCOPE_NOT_ALLOWED", "This key may act on its own accounts only.")
+        if not _may_act(principal_of(request).key, kind, key):
+            raise Problem(403, "SCOPE_NOT_ALLOWED", "This key may act on its own accounts and strategies only.")
+        if kind != "global" and not scope_exists(kind, key):
+            raise serializers.ValidationError({"scope": f"There is no {kind} {key!r}."})
         return cls(kind, key, str(reason), bool(cancel))
 
     def document(self, state: TradingState) -> dict[str, Any]:

@@ -2,6 +2,11 @@
 
 from django.urls import path
 
+from risk.api.accounts import AccountsView, BalancesView
 from risk.api.views import StartView
 
-urlpatterns = [path("start", StartView.as_view())]
+urlpatterns = [
+    path("accounts", AccountsView.as_view()),
+    path("balances", BalancesView.as_view()),
+    path("start", StartView.as_view()),
+]

@@ -10,6 +10,7 @@ from execution_project.common.api.approvals import approval_document
 from execution_project.common.api.authentication import actor_of
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
+from risk.api import schema
 from risk.api.scopes import ScopeRequest
 from risk.trading_state import propose_start, start
 
@@ -19,6 +20,7 @@ class StartView(APIView):
 
     rights = {"POST": Right.START}
 
+    @schema.START
     def post(self, request: Request) -> Response:
         """200: the plain halt of a scope is lifted; orders halted while pending stay dead.
 

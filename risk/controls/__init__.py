@@ -16,3 +16,6 @@ CONTROLS: tuple[Callable[[GateInputs], ControlResult], ...] = (
     max_order_notional.evaluate,
     funds.evaluate,
 )
+
+# Controls whose bound is a stored limit, by the name that limits carry.
+LIMITED: tuple[str, ...] = (max_order_notional.CONTROL,)

@@ -85,3 +85,10 @@ def test_an_unknown_scope_is_refused_by_function_and_database(scopes: list[str])
     create_api_key("desk", ["read"], by=BY)
     with pytest.raises(IntegrityError, match="api_key_scopes_known"), transaction.atomic():
         ApiKey.objects.update(scopes=scopes)
+
+
+@pytest.mark.django_db
+def test_a_key_that_would_have_expired_already_is_not_made() -> None:
+    with pytest.raises(ValueError, match="expired already"):
+        create_api_key("late", ["read"], by=BY, expires_at=clock.now())
+    assert not ApiKey.objects.exists()

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from risk.inputs import GateInputs, LimitVersion, Price
+from risk.inputs import GateInputs, LimitVersion, Price, Reconciled
 from risk.intent import Intent, scopes_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -76,6 +76,7 @@ def inputs(*, order: Intent | None = None, **changes: Any) -> GateInputs:
             exchange_balance=D("1000000"),
             balance_as_of=NOW,
             reserved=D(0),
+            reconciled=Reconciled(orders_at=NOW, trades_at=NOW, balances_at=NOW),
         ),
         **changes,
     )

@@ -36,10 +36,14 @@ class AppendOnlyModel(models.Model):
 
 
 class Installation(models.Model):
-    """The one row that names this installation in every client order id."""
+    """The one row that names this installation in every client order id.
+
+    ``database``: which database the prefix was taken for; a copy of it takes another one (``common.installation``).
+    """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     prefix = models.CharField(max_length=2)
+    database = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -78,7 +82,11 @@ class Event(AppendOnlyModel):
     evidence = models.JSONField(default=dict)
 
     class Meta:
-        indexes = [models.Index(fields=["subject_type", "subject_id", "id"]), models.Index(fields=["kind", "id"])]
+        indexes = [
+            models.Index(fields=["subject_id", "subject_type", "id"], name="event_subject"),
+            models.Index(fields=["kind", "id"]),
+            models.Index(fields=["request_id"], name="event_request", condition=~Q(request_id="")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject_type} {self.subject_id}"
@@ -197,7 +205,7 @@ class IdempotencyKey(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["principal", "key"], name="idempotency_key_once")]
+        constraints = [models.UniqueConstraint(fields=["key", "principal"], name="idempotency_key_once")]
 
     def __str__(self) -> str:
         return f"{self.principal}:{self.key}"

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from exchanges.models import Account
-from exchanges.reports import ReadFailed
+from exchanges.management.account_command import AccountCommand
 from execution_project.common.actors import command
-from execution_project.common.problems import Problem
-from positions.opening import open_books
+from execution_project.common.money import plain
+from positions.opening import Watch, open_books, read_opening
 
 
-class Command(BaseCommand):
-    """Record opening entries from the exchange's balances and a trade cursor per instrument."""
+class Command(AccountCommand):
+    """Records opening entries from the exchange's balances and a trade cursor per instrument, once per account."""
 
     help = "Open the books of an account: before this, nothing passes the gate for it."
+    writes = True
+    is_long = True
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The account's name."""
         parser.add_argument("account")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Open and print the opened amounts; exit 1 with a sentence when it cannot be."""
-        account = Account.objects.filter(name=options["account"]).first()
-        if account is None:
-            raise CommandError(f"There is no account {options['account']!r}.")
-        by = command("open_books")
-        try:
-            opened = open_books(account, by=by)
-        except (Problem, ReadFailed) as error:
-            raise CommandError(str(error)) from error
-        for asset, amount in opened.items():
-            self.stdout.write(f"{asset:>8} {amount}")
-        self.stdout.write(f"The books of {account.name} are open.")
+        """Open and print the opened amounts; ``--dry-run`` asks the exchange and prints them alone."""
+        account = self.accounts([options["account"]])[0]
+        watch: Watch = lambda instruments: self.progress(instruments, "pairs")  # noqa: E731  a name for the type's sake
+        if self.dry_run:
+            seen = read_opening(account, watch=watch).amounts
+            opened = {asset: plain(amount) for asset, amount in sorted(seen.items())}
+        else:
+            opened = open_books(account, by=command("open_books"), watch=watch)
+        lines = [f"{asset:>8} {amount}" for asset, amount in opened.items()]
+        said = f"The books of {account.name} {'would open with this' if self.dry_run else 'are open'}."
+        self.answer({"account": account.name, "opened": opened}, "\n".join([*lines, said]))

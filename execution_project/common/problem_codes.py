@@ -1,0 +1,107 @@
+"""Every code that a problem document may carry, with its HTTP status: the one list that schema and README follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_BY_STATUS: dict[int, tuple[str, ...]] = {
+    400: (
+        "MALFORMED_BODY",
+        "INVALID_REQUEST",
+        "ONE_QUANTITY",
+        "MISSING_FIELD",
+        "MISSING_FILTER",
+        "UNEXPECTED_FIELD",
+        "ROUNDED_TO_ZERO",
+        "NOTHING_TO_REPLACE",
+        "INVALID_IF_MATCH",
+        "UNKNOWN_SYMBOL",
+        "UNKNOWN_STRATEGY",
+        "NOT_SUPPORTED",
+        "NOTHING_TO_SYNC",
+        "REASON_MISSING",
+        "INVALID_REASON",
+        "INVALID_OWNER",
+        "UNKNOWN_OUTCOME",
+        "IDEMPOTENCY_KEY_MISSING",
+        "IDEMPOTENCY_KEY_INVALID",
+        "INVALID_WAIT",
+        "INVALID_LIMIT",
+        "INVALID_PARAMETER",
+        "UNKNOWN_PARAMETER",
+    ),
+    401: ("NOT_AUTHENTICATED", "INVALID_API_KEY"),
+    403: ("MISSING_SCOPE", "MISSING_RIGHT", "SCOPE_NOT_ALLOWED", "FORBIDDEN", "APPROVAL_OWN_REQUEST", "STALE_PAGE"),
+    404: (
+        "NOT_FOUND",
+        "UNKNOWN_ACCOUNT",
+        "UNKNOWN_ORDER",
+        "UNKNOWN_API_KEY",
+        "UNKNOWN_APPROVAL",
+        "UNKNOWN_BREAK",
+        "UNKNOWN_SCOPE",
+    ),
+    405: ("METHOD_NOT_ALLOWED",),
+    406: ("NOT_ACCEPTABLE",),
+    409: (
+        "NOT_WORKING",
+        "CANCEL_IN_FLIGHT",
+        "REPLACE_IN_FLIGHT",
+        "QUANTITY_ALREADY_FILLED",
+        "LATCHED",
+        "NOT_LATCHED",
+        "BOOKS_NOT_OPEN",
+        "BOOKS_ALREADY_OPEN",
+        "ORDERS_WORKING",
+        "NO_CREDENTIALS",
+        "NO_EXCHANGE",
+        "NOT_UNKNOWN",
+        "OUTCOME_NOT_POSSIBLE",
+        "BREAK_RESOLVED",
+        "BREAK_CHANGED",
+        "LOOSENING_NEEDS_APPROVAL",
+        "APPROVAL_DECIDED",
+        "APPROVAL_EXPIRED",
+        "APPROVAL_FOR_SOMETHING_ELSE",
+        "APPROVAL_NOT_GRANTED",
+        "APPROVAL_SPENT",
+        "APPROVAL_UNKNOWN_ACT",
+    ),
+    412: ("VERSION_CHANGED",),
+    413: ("BODY_TOO_LARGE",),
+    415: ("UNSUPPORTED_MEDIA_TYPE",),
+    422: (
+        "IDEMPOTENCY_KEY_REUSED",
+        "TRADING_HALTED",
+        "TRADING_REDUCE_ONLY",
+        "BOOKS_NOT_OPEN",
+        "RECONCILIATION_STALE",
+        "BREAK_OPEN",
+        "INSTRUMENT_NOT_TRADING",
+        "FILTER_PRECISION",
+        "FILTER_LOT_SIZE",
+        "FILTER_MARKET_LOT_SIZE",
+        "FILTER_PRICE_FILTER",
+        "FILTER_NOTIONAL",
+        "FILTER_MIN_NOTIONAL",
+        "FILTERS_STALE",
+        "REDUCE_ONLY_WOULD_INCREASE",
+        "LIMIT_NOT_SET",
+        "MAX_ORDER_NOTIONAL",
+        "PRICE_UNAVAILABLE",
+        "BALANCE_UNKNOWN",
+        "BALANCE_STALE",
+        "INSUFFICIENT_FUNDS",
+    ),
+    429: ("THROTTLED",),
+    500: ("INTERNAL_ERROR",),
+    503: ("RISK_BUSY", "DATABASE_UNAVAILABLE"),
+}
+
+# Every (status, code) there is.
+PROBLEMS = frozenset((status, code) for status, codes in _BY_STATUS.items() for code in codes)
+# A code with two statuses is an order's denial (422) at the API, and elsewhere what an act cannot be done for.
+STATUS_OF: Mapping[str, int] = MappingProxyType({code: status for status, code in sorted(PROBLEMS)})
+# What the gate may say; a denied order's problem carries the code of the first control that denied it.
+DENIALS = tuple(code for code in _BY_STATUS[422] if code != "IDEMPOTENCY_KEY_REUSED")
