@@ -28,6 +28,8 @@ from orders.reserving import set_reservation
 
 RETRY_NOT_SENT = timedelta(milliseconds=500)
 RETRY_NOT_EXECUTED = timedelta(seconds=1)
+# An order that the exchange no longer knows is asked to end all the same, in case it is there.
+CANCEL_OF_UNSEEN = timedelta(seconds=60)
 CANCEL_BACKOFF = tuple(timedelta(milliseconds=ms) for ms in (250, 500, 1000, 2000, 5000))
 
 
@@ -296,6 +298,8 @@ def _close_cancel(order: Order, command: Command, by: Actor) -> None:
         command.save()
         return
     pause = CANCEL_BACKOFF[min(command.fence - 1, len(CANCEL_BACKOFF) - 1)]
+    if order.status == OrderStatus.CLOSED_UNVERIFIED:
+        pause = CANCEL_OF_UNSEEN
     _requeue(command, clock.now() + pause, by)
 
 

@@ -8,3 +8,7 @@ class OrdersConfig(AppConfig):
 
     name = "orders"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register what is found by being imported: acts that approvals carry out, and checks."""
+        from orders import breaks, checks, resolving  # noqa: F401

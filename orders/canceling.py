@@ -75,10 +75,15 @@ def working_orders(scope_kind: str, scope_key: str) -> QuerySet[Order]:
     return queryset if scope_kind == "global" else queryset.filter(**{fields[scope_kind]: scope_key})
 
 
-def cancel_scope(scope_kind: str, scope_key: str, *, by: Actor, reason: str) -> int:
-    """Ask for the end of every order in a scope, one short transaction each; returns how many were asked for."""
+def cancel_all(orders: QuerySet[Order], *, by: Actor, reason: str) -> list[UUID]:
+    """Ask for the end of each of these orders that has not ended, one short transaction each; returns their ids."""
     by.require(Right.CANCEL)
-    order_ids = list(working_orders(scope_kind, scope_key).order_by("id").values_list("id", flat=True))
+    order_ids = list(orders.exclude(status__in=[*ENDED]).order_by("id").values_list("id", flat=True))
     for order_id in order_ids:
         request_cancel(order_id, by=by, reason=reason)
-    return len(order_ids)
+    return order_ids
+
+
+def cancel_scope(scope_kind: str, scope_key: str, *, by: Actor, reason: str) -> int:
+    """Ask for the end of every order in a scope; returns how many were asked for."""
+    return len(cancel_all(working_orders(scope_kind, scope_key), by=by, reason=reason))

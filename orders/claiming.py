@@ -26,9 +26,13 @@ from exchanges.adapters import (
     ReplaceInstruction,
     ReplacingAdapter,
 )
+from exchanges.capabilities import CAPABILITIES
+from exchanges.models import Balance
 from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor, engine
+from execution_project.common.installation import prefix
 from execution_project.common.locking import Locks, ordered
+from execution_project.common.money import plain, plain_or_none
 from orders import replacement
 from orders.ingest import finish_commands, lock_orders, refresh
 from orders.lifecycle import ENDED, WORKING, CommandStatus, OrderStatus
@@ -45,6 +49,7 @@ from orders.models import (
 from orders.notifications import notify_after_commit
 from orders.reserving import set_reservation
 from positions.models import Holding
+from risk.circuits import hash_of, open_circuits
 from risk.gate import Prices
 from risk.inputs import CASH_ASSETS, StateOfScope
 from risk.intent import lock_names, scopes_of
@@ -84,6 +89,8 @@ def claim(command_id: UUID, adapter: ExchangeAdapter, stamp_ms: int, prices: Pri
         now = clock.now()
         if command.status != CommandStatus.QUEUED or (command.not_before is not None and command.not_before > now):
             return None
+        if _from_before_a_restore(command):
+            return None
         if order.status == OrderStatus.PENDING and cancel_wanted(order):
             end_unsent(order, current_exchange_order(order), OrderStatus.CANCELED, "CANCELED_BEFORE_SEND", "", by=by)
             return None
@@ -118,11 +125,38 @@ def claim(command_id: UUID, adapter: ExchangeAdapter, stamp_ms: int, prices: Pri
             recv_window_ms=prepared.recv_window_ms,
             send_by=now + SEND_WITHIN,
             body_hash=prepared.body_hash,
+            balances=_balances_before(order, command),
             worker=worker_name(),
             claimed_at=now,
         )
     fault_hooks.reach("after_claim")
     return Claim(attempt, prepared, send_by)
+
+
+def _from_before_a_restore(command: Command) -> bool:
+    """Whether it would send a client order id under a former prefix: it may have gone out since the backup, so it is
+    looked for instead (``orders.boot``)."""
+    row = row_to_post(command)
+    return row is not None and not row.client_order_id.startswith(prefix())
+
+
+def row_to_post(command: Command) -> ExchangeOrder | None:
+    """The exchange order that the command would bring to the exchange, now or at its end, or None for none."""
+    if command.kind == CommandKind.SUBMIT:
+        row: ExchangeOrder = command.exchange_order
+        return row
+    return command.planned if command.kind == CommandKind.REPLACE else None
+
+
+def _balances_before(order: Order, command: Command) -> dict[str, dict[str, str]]:
+    """What the exchange last reported of base and quote, where a lost placement may be executed much later."""
+    if command.kind != CommandKind.SUBMIT or CAPABILITIES[order.account.exchange].refuses_late_requests:
+        return {}
+    assets = [order.instrument.base_asset, order.instrument.quote_asset]
+    return {
+        row.asset: {"free": plain(row.free), "locked": plain(row.locked), "as_of": row.as_of.isoformat()}
+        for row in Balance.objects.filter(account=order.account, asset__in=assets)
+    }
 
 
 def cancel_wanted(order: Order) -> bool:
@@ -273,7 +307,38 @@ def _submit_refusal(
     halted = refusal(states, order.gate_seq)
     if halted is not None:
         return "TRADING_HALTED", f"Not sent: {halted}."
-    return _reduce_only_refusal(order, states) or _price_refusal(order, exchange_order, prices)
+    return (
+        _reduce_only_refusal(order, states)
+        or _circuit_refusal(order, exchange_order)
+        or _price_refusal(order, exchange_order, prices)
+    )
+
+
+def request_of(order: Order, row: ExchangeOrder) -> dict[str, str | None]:
+    """What a placement asks for, without its client order id: two that are the same are refused for the same cause."""
+    return {
+        "side": order.side,
+        "type": order.type,
+        "quantity": plain_or_none(row.quantity),
+        "quote_quantity": plain_or_none(row.quote_quantity),
+        "price": plain_or_none(row.price),
+        "stop_price": plain_or_none(order.stop_price),
+        "time_in_force": order.time_in_force,
+    }
+
+
+def _circuit_refusal(order: Order, row: ExchangeOrder) -> tuple[str, str] | None:
+    """The exchange kept refusing a request for this symbol: that one may not go out, nor any that adds exposure."""
+    stopping = open_circuits(order.account.name, order.instrument.symbol)
+    if not stopping:
+        return None
+    same = hash_of(request_of(order, row)) in {circuit.request_hash for circuit in stopping}
+    if not same and _still_reduces(order):
+        return None
+    circuit = stopping[0]
+    until = "" if circuit.open_until is None else f" until {clock.rfc3339(circuit.open_until)}"
+    detail = f"Not sent: the exchange refused a request for {circuit.symbol} {circuit.refusals} times in a row"
+    return "CIRCUIT_OPEN", f"{detail} ({circuit.code}); the symbol is stopped{until}."
 
 
 def _reduce_only_refusal(order: Order, states: tuple[StateOfScope, ...]) -> tuple[str, str] | None:

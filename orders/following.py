@@ -6,24 +6,35 @@ A failed query is never an empty answer; "not found" is evidence, never an end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
 from django.db.models import F, Max, Q
 
+from exchanges.absence_bounds import LowerBounds
 from exchanges.connections import adapter_for, urgent
 from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account
 from exchanges.reports import OutcomeKind, ReadFailed, Report
 from execution_project.common import clock
-from execution_project.common.actors import engine
+from execution_project.common.actors import Actor, engine
 from execution_project.common.events import record
 from execution_project.common.locking import ordered
+from orders.absence import (
+    Search,
+    ask_round,
+    conclude_absent,
+    conclude_gone,
+    note_seen,
+    placement_of,
+    search_for,
+    unknown_placement,
+)
 from orders.ingest import ingest, lock_orders
-from orders.lifecycle import AT_EXCHANGE, WORKING, CommandStatus, OrderStatus
-from orders.models import Command, CommandKind, ExchangeOrder, Order
+from orders.lifecycle import AT_EXCHANGE, WORKING, OrderStatus
+from orders.models import Command, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
 from orders.reserving import set_reservation
 from orders.sending import look_up
@@ -33,6 +44,8 @@ log = logging.getLogger(__name__)
 TRADES_GRACE = timedelta(seconds=1)
 SETTLE_AGAIN = timedelta(seconds=2)
 SETTLE_BATCH = 50
+PROBE_EVERY = timedelta(seconds=2)
+PROBE_SLOWEST = timedelta(seconds=30)
 # Answers that concern one order alone: the others go on being followed. Anything else ends the round.
 ONE_ORDER = {"ambiguous", "archived", "cut_off", "cursor_not_found", "mismatch", "too_long", "unparsable"}
 
@@ -41,11 +54,12 @@ def follow_account(account: Account) -> int:
     """Ask for the account's open orders and bring every working order of ours up to date; returns new fills booked.
 
     Asked symbol by symbol, which costs the rate budget a fraction of the whole list. An order that moved, or that the
-    list no longer shows, is asked for by itself, with its trades.
+    list no longer shows, is asked for by itself, with its trades; one that the exchange does not know at all is looked
+    for in rounds, until it is shown again or ``closed_unverified``.
     """
     rows = list(
         ExchangeOrder.objects.filter(
-            Q(order__status__in=[s.value for s in WORKING])
+            Q(order__status__in=[s.value for s in (*WORKING, OrderStatus.CLOSED_UNVERIFIED)])
             | (~Q(exchange_order_id="") & Q(order__status__in=["submitting", "submit_unknown"])),
             order__account=account,
             end_proof="",
@@ -66,11 +80,21 @@ def follow_account(account: Account) -> int:
     booked = 0
     for row in rows:
         report = shown.get(row.client_order_id)
-        if report is not None and report.cumulative_quantity == row.booked_quantity and report.quantity == row.quantity:
+        closed = row.order.status == OrderStatus.CLOSED_UNVERIFIED
+        if report is not None and row.look_next_at is not None and (closed or row.reported is not None):
+            note_seen(row)
+        as_known = report is not None and (report.cumulative_quantity, report.quantity) == (
+            row.booked_quantity,
+            row.quantity,
+        )
+        if (as_known and not closed) or (report is None and closed and not _is_due(row)):
             continue
         ExchangeOrder.objects.filter(id=row.id).update(last_looked_at=clock.now())
         try:
-            booked += ingest(account, look_up(adapter, account, row.order.instrument.symbol, row), by=by).new_fills
+            reports = look_up(adapter, account, row.order.instrument.symbol, row)
+            booked += ingest(account, reports, by=by).new_fills
+            if report is None:
+                _note_miss(row, reports, by)
         except ReadFailed as error:
             if error.outcome.kind is not OutcomeKind.REFUSED and error.outcome.reason not in ONE_ORDER:
                 raise
@@ -79,19 +103,78 @@ def follow_account(account: Account) -> int:
     return booked
 
 
+def _is_due(row: ExchangeOrder) -> bool:
+    """Whether an order that the exchange no longer knows is to be asked for again."""
+    return row.look_next_at is None or row.look_next_at <= clock.now()
+
+
+def _note_miss(row: ExchangeOrder, reports: Sequence[Report], by: Actor) -> None:
+    """The list of open orders lacks an order that works or did. When nothing else tells of it either: a round, and when
+    enough of them say so, ``closed_unverified``. ``look_next_at`` marks an order that was missed in a round."""
+    if reports:
+        if row.look_next_at is not None:
+            note_seen(row)
+        return
+    if row.order.status in WORKING:
+        search = _search_for(row.order, row)
+        if search is None or not search.was_seen or search.next_round_at() > clock.now():
+            return
+        ask_round(search, by)
+        if search.is_proven:
+            conclude_gone(search, by)
+    elif row.order.status != OrderStatus.CLOSED_UNVERIFIED:
+        return
+    ExchangeOrder.objects.filter(id=row.id).update(look_next_at=clock.now() + PROBE_SLOWEST)
+
+
+def _search_for(order: Order, row: ExchangeOrder) -> Search | None:
+    try:
+        return search_for(order, row)
+    except LowerBounds as error:
+        log.error("nothing is proven absent: %s", error)
+        return None
+
+
 def probe(order_id: UUID) -> bool:
     """Look for what a submit or replace without a known outcome may have placed; adopt what is found.
 
-    Returns whether it was found. Finding nothing changes nothing: it stays unknown and reserved.
+    Returns whether it was found. One look that finds nothing changes nothing: it stays unknown and reserved. Once the
+    request can no longer be executed, looks become rounds of a proof of absence, and enough of them end it.
     """
     order = Order.objects.select_related("account", "instrument").filter(id=order_id).first()
     command = None if order is None else unknown_placement(order)
     if order is None or command is None:
         return False
-    row = command.exchange_order if command.planned is None else command.planned
-    ExchangeOrder.objects.filter(id=row.id).update(last_looked_at=clock.now(), looked=F("looked") + 1)
-    adapter = adapter_for(order.account)
+    row = placement_of(command)
+    ExchangeOrder.objects.filter(id=row.id).update(
+        last_looked_at=clock.now(), looked=F("looked") + 1, look_next_at=clock.now() + _pause(row)
+    )
     by = engine("prober", "outcome unknown")
+    search = _search_for(order, row)
+    if search is not None and not search.was_seen and search.next_round_at() <= clock.now():
+        ask_round(search, by, beside=None if command.planned is None else command.exchange_order)
+        if search.is_proven:
+            conclude_absent(search, by)
+    else:
+        _look_once(order, command, row, by)
+    row = ExchangeOrder.objects.get(id=row.id)
+    found = row.reported is not None or row.booked_quantity > 0 or bool(row.exchange_order_id)
+    if found:
+        ExchangeOrder.objects.filter(id=row.id).update(look_next_at=None)
+    elif search is not None and not row.end_proof:
+        next_at = min(max(search.next_round_at(), clock.now()), clock.now() + _pause(row))
+        ExchangeOrder.objects.filter(id=row.id).update(look_next_at=next_at)
+    return found
+
+
+def _pause(row: ExchangeOrder) -> timedelta:
+    doublings = min(int(row.looked), 4)
+    return min(PROBE_EVERY * float(2**doublings), PROBE_SLOWEST)
+
+
+def _look_once(order: Order, command: Command, row: ExchangeOrder, by: Actor) -> None:
+    """One look, which may find and proves nothing. Raises ``ReadFailed``."""
+    adapter = adapter_for(order.account)
     with urgent():
         reports = look_up(adapter, order.account, order.instrument.symbol, row)
         if not reports and command.planned is not None:
@@ -99,28 +182,15 @@ def probe(order_id: UUID) -> bool:
             # reads may lag (docs/binance.md §3.2), and one look is no proof of absence.
             old = look_up(adapter, order.account, order.instrument.symbol, command.exchange_order)
             ingest(order.account, old, by=by)
-    if not reports:
-        record(
-            "order.not_found",
-            "order",
-            order.id,
-            by,
-            evidence={"client_order_id": row.client_order_id, "asked": "query by client order id"},
-        )
-        return False
-    ingest(order.account, reports, by=by)
-    return True
-
-
-def unknown_placement(order: Order) -> Command | None:
-    """The command of this order that may have placed something nobody has seen yet, or None."""
-    return (
-        Command.objects.filter(
-            order=order, status=CommandStatus.UNKNOWN, kind__in=[CommandKind.SUBMIT, CommandKind.REPLACE]
-        )
-        .select_related("exchange_order", "planned")
-        .order_by("created_at")
-        .first()
+    if reports:
+        ingest(order.account, reports, by=by)
+        return
+    record(
+        "order.not_found",
+        "order",
+        order.id,
+        by,
+        evidence={"client_order_id": row.client_order_id, "asked": "query by client order id"},
     )
 
 
@@ -131,6 +201,8 @@ def settle_account(account: Account) -> int:
         Order.objects.filter(
             account=account, status__in=["filled", "canceled", "expired"], updated_at__lte=now - TRADES_GRACE
         )
+        # What a person ended has nothing to be compared with, until the exchange speaks of it.
+        .exclude(exchange_orders__end_proof__startswith="resolved:canceled")
         .annotate(looked_at=Max("exchange_orders__last_looked_at"))
         .filter(Q(looked_at__isnull=True) | Q(looked_at__lte=now - SETTLE_AGAIN))
         .select_related("instrument")

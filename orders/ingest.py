@@ -20,8 +20,8 @@ from execution_project.common.actors import Actor
 from execution_project.common.events import record
 from execution_project.common.locking import Locks, Rank, ordered
 from execution_project.common.money import plain
-from orders.lifecycle import ENDED, CommandStatus, OrderStatus, derive_status
-from orders.models import AttemptKind, Command, CommandKind, ExchangeOrder, Order
+from orders.lifecycle import ENDED, ENDED_AS, CommandStatus, OrderStatus, derive_status
+from orders.models import CONCLUDED, AttemptKind, Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
 from orders.replacement import abandon, finish, planned_of, take_over
 from orders.reserving import set_reservation
@@ -163,9 +163,17 @@ def _note_order_report(
     order: Order, rows: Sequence[ExchangeOrder], row: ExchangeOrder, report: OrderReport, by: Actor
 ) -> None:
     alive = any(not other.end_proof and not other.planned for other in rows)
-    if row.end_proof and not row.was_accepted and not report.status.is_end and not alive:
-        # What was taken for never accepted is there: reserved and followed again.
+    concluded = row.end_proof.startswith(CONCLUDED)
+    unfounded = bool(row.end_proof) and (concluded or not row.was_accepted)
+    if unfounded and not report.status.is_end and not alive:
+        # What was taken for never accepted, or was ended by hand, is there: reserved and followed again.
         record("exchange_order.alive", "order", order.id, by, evidence={"was": row.end_proof})
+        if order.status in ENDED_AS:
+            breach = {"exchange_order": row.client_order_id, "breach": "works though it was ended by hand"}
+            record("order.breach", "order", order.id, by, evidence=breach)
+        row.end_proof = ""
+    elif concluded and report.status.is_end:
+        # The exchange's own word takes the place of what we concluded.
         row.end_proof = ""
     if report.quantity is not None and row.quantity is not None and report.quantity < row.quantity:
         _lower(order, rows, row, report.quantity)
@@ -240,6 +248,9 @@ def _follow_status(order: Order, exchange_orders: Sequence[ExchangeOrder], new: 
     if order.status == OrderStatus.PENDING and (latest.reported is not None or seen > 0):
         # The exchange knows an order that we never claimed (a restored database): it was sent.
         order.move(OrderStatus.SUBMITTING, by, evidence=evidence)
+    if order.status == OrderStatus.CLOSED_UNVERIFIED and latest.reported is None and not new:
+        # Nothing has been heard of it since: only a new word or a new fill repairs.
+        return
     if order.status == OrderStatus.SETTLED and new:
         order.move(OrderStatus(order.ended_as or "filled"), by, evidence=evidence)
     # A status may need two steps, e.g. rejected → submit_unknown → filled.

@@ -17,7 +17,7 @@ from exchanges.reports import OutcomeKind, ReportedStatus
 from execution_project.common import ids
 from execution_project.common.actors import Actor
 from execution_project.common.events import record
-from execution_project.common.models import Strategy
+from execution_project.common.models import AppendOnlyModel, Strategy
 from execution_project.common.money import CONTEXT, MoneyField, round_down
 from orders.lifecycle import (
     CommandStatus,
@@ -52,6 +52,14 @@ class TimeInForce(models.TextChoices):
     FOK = "FOK", "FOK"
 
 
+class Origin(models.TextChoices):
+    """Where an order comes from: placed here; ours by its client order id, but forgotten; or somebody else's."""
+
+    ENGINE = "engine", "engine"
+    ADOPTED = "adopted", "adopted"
+    EXTERNAL = "external", "external"
+
+
 class Order(models.Model):
     """One intent to trade. Created once, never deleted; its status changes only by the transitions below.
 
@@ -79,7 +87,9 @@ class Order(models.Model):
     filled_quantity = MoneyField(default=0)
     filled_quote = MoneyField(default=0)
     gate_seq = models.BigIntegerField()
-    decision_id = models.UUIDField()
+    origin = models.CharField(max_length=8, choices=Origin.choices, default=Origin.ENGINE)
+    # Only orders that were found at the exchange have passed no gate.
+    decision_id = models.UUIDField(null=True)
     idempotency_key = models.CharField(max_length=255)
     created_by = models.CharField(max_length=128)
     version = models.PositiveIntegerField(default=1)
@@ -91,6 +101,10 @@ class Order(models.Model):
             models.CheckConstraint(condition=Q(status__in=OrderStatus.values), name="order_status_known"),
             models.CheckConstraint(condition=Q(side__in=Side.values), name="order_side_known"),
             models.CheckConstraint(condition=Q(type__in=OrderType.values), name="order_type_known"),
+            models.CheckConstraint(condition=Q(origin__in=Origin.values), name="order_origin_known"),
+            models.CheckConstraint(
+                condition=~Q(origin="engine") | Q(decision_id__isnull=False), name="order_of_ours_was_decided"
+            ),
             models.CheckConstraint(
                 condition=Q(quantity__isnull=False, quote_quantity__isnull=True)
                 | Q(quantity__isnull=True, quote_quantity__isnull=False),
@@ -129,7 +143,8 @@ class Order(models.Model):
                 name="order_live",
                 condition=~Q(status__in=["denied", "rejected", "settled"]),
             ),
-            models.Index(fields=["created_by", "idempotency_key"]),
+            models.Index(fields=["idempotency_key", "created_by"], name="order_idempotency_key"),
+            models.Index(fields=["status", "id"], name="order_status"),
         ]
 
     def __str__(self) -> str:
@@ -228,7 +243,9 @@ class Order(models.Model):
 
 NEVER_SENT = "never sent"
 # End proofs of an exchange order that the exchange never took; it says nothing about the order's own end.
-NEVER_ACCEPTED = (NEVER_SENT, "refused:", "not_executed:")
+NEVER_ACCEPTED = (NEVER_SENT, "refused:", "not_executed:", "absent:", "resolved:rejected")
+# End proofs that are conclusions, by rounds of asking or by hand: a later word of the exchange overrules them.
+CONCLUDED = ("absent:", "resolved:")
 
 
 class ExchangeOrder(models.Model):
@@ -260,6 +277,8 @@ class ExchangeOrder(models.Model):
     last_report_at = models.DateTimeField(null=True)
     last_looked_at = models.DateTimeField(null=True)
     looked = models.PositiveIntegerField(default=0)
+    # While its outcome is unknown: when to look for it again.
+    look_next_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
 
     class Meta:
@@ -418,6 +437,9 @@ class Attempt(models.Model):
     message = models.CharField(max_length=512, blank=True)
     request = models.JSONField(default=dict)
     response = models.JSONField(default=dict)
+    # What the exchange had last reported of the assets concerned when this was claimed, where a proof of absence needs
+    # it: asset → free, locked, as_of.
+    balances = models.JSONField(default=dict)
 
     class Meta:
         constraints = [
@@ -428,7 +450,129 @@ class Attempt(models.Model):
             ),
             models.UniqueConstraint(fields=["command", "fence"], name="attempt_fence_once"),
         ]
-        indexes = [models.Index(fields=["send_by"], name="attempt_unanswered", condition=Q(outcome=""))]
+        indexes = [
+            models.Index(fields=["send_by"], name="attempt_unanswered", condition=Q(outcome="")),
+            models.Index(fields=["outcome", "id"], name="attempt_outcome"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.stamp_ms}"
+
+
+class AbsenceVerdict(models.TextChoices):
+    """What one round of looking for an exchange order came to; only ``negative`` counts towards a proof."""
+
+    NEGATIVE = "negative", "nothing anywhere"
+    FOUND = "found", "the exchange shows it"
+    DOUBTFUL = "doubtful", "something may be it"
+    FAILED = "failed", "a question was not answered"
+
+
+class AbsenceEvidence(AppendOnlyModel):
+    """One round of asking the exchange for an exchange order that nobody has seen, or that is no longer seen.
+
+    ``exchange_ms``: the exchange's own time when the round began, by a clock sample of that moment. ``answers``: every
+    answer of the round, redacted; ``bounds``: those that were in force.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="absence_rounds")
+    exchange_order = models.ForeignKey(ExchangeOrder, on_delete=models.PROTECT, related_name="absence_rounds")
+    verdict = models.CharField(max_length=8, choices=AbsenceVerdict.choices)
+    detail = models.CharField(max_length=512, blank=True)
+    asked_at = models.DateTimeField()
+    answered_at = models.DateTimeField()
+    exchange_ms = models.BigIntegerField(null=True)
+    counts_from_ms = models.BigIntegerField()
+    bounds = models.JSONField()
+    answers = models.JSONField()
+
+    class Meta:
+        verbose_name_plural = "absence evidence"
+        constraints = [
+            models.CheckConstraint(condition=Q(verdict__in=AbsenceVerdict.values), name="absence_verdict_known"),
+            models.CheckConstraint(
+                condition=~Q(verdict="negative") | Q(exchange_ms__isnull=False, exchange_ms__gte=F("counts_from_ms")),
+                name="absence_negative_was_late_enough",
+            ),
+        ]
+        indexes = [models.Index(fields=["exchange_order", "id"])]
+
+    def __str__(self) -> str:
+        return f"{self.verdict} {self.asked_at:%FT%TZ}"
+
+
+class BreakKind(models.TextChoices):
+    """What differs (docs/risk-controls.md §4)."""
+
+    MISSING_FILL = "missing_fill", "trades at the exchange that cannot be booked"
+    ORPHAN_FILL = "orphan_fill", "a booked fill that the exchange does not show"
+    UNKNOWN_ORDER = "unknown_order", "an order that is not ours"
+    ADOPTED_ORDER = "adopted_order", "an order of ours that was forgotten"
+    MISSING_AT_VENUE = "missing_at_venue", "a working order that the exchange does not show"
+    STATUS_MISMATCH = "status_mismatch", "ended here, working at the exchange"
+    QTY_MISMATCH = "qty_mismatch", "the exchange reports more than its trades show"
+    BALANCE_MISMATCH = "balance_mismatch", "ledger and balance differ"
+    NEGATIVE_INVENTORY = "negative_inventory", "the ledger holds less than nothing"
+
+
+class Severity(models.TextChoices):
+    """What a break does while it is open: nothing, a warning, no more exposure, or a halt when it opens."""
+
+    INFORMATIONAL = "informational", "informational"
+    WARNING = "warning", "warning"
+    BLOCKING = "blocking", "blocking"
+    CRITICAL = "critical", "critical"
+
+
+class BreakStatus(models.TextChoices):
+    """SUSPECTED: seen once, not a break yet."""
+
+    SUSPECTED = "suspected", "suspected"
+    OPEN = "open", "open"
+    ACKNOWLEDGED = "acknowledged", "acknowledged"
+    RESOLVED = "resolved", "resolved"
+
+
+class Break(models.Model):
+    """A difference between our books and the exchange's that needs an end; its history stands in its events.
+
+    ``subject`` is an asset, or symbol and exchange order id. ``difference`` = observed (exchange) − expected (books),
+    in the unit of the kind, None where it is no amount. ``rounds``: how often in a row it was seen the same.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT)
+    kind = models.CharField(max_length=24, choices=BreakKind.choices)
+    severity = models.CharField(max_length=16, choices=Severity.choices)
+    subject = models.CharField(max_length=128)
+    status = models.CharField(max_length=16, choices=BreakStatus.choices, default=BreakStatus.OPEN)
+    expected = models.CharField(max_length=128, blank=True)
+    observed = models.CharField(max_length=128, blank=True)
+    difference = MoneyField(null=True)
+    rounds = models.PositiveIntegerField(default=1)
+    opened_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    owner = models.CharField(max_length=128, blank=True)
+    resolution = models.CharField(max_length=512, blank=True)
+    resolved_by = models.CharField(max_length=128, blank=True)
+    resolved_at = models.DateTimeField(null=True)
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, null=True, related_name="breaks")
+    evidence = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=BreakKind.values), name="break_kind_known"),
+            models.CheckConstraint(condition=Q(severity__in=Severity.values), name="break_severity_known"),
+            models.CheckConstraint(condition=Q(status__in=BreakStatus.values), name="break_status_known"),
+            models.UniqueConstraint(
+                fields=["account", "kind", "subject"], condition=~Q(status="resolved"), name="break_one_at_a_time"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="resolved") | Q(resolved_at__isnull=False) & ~Q(resolution=""),
+                name="break_resolved_says_how",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"

@@ -13,6 +13,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.db import OperationalError
+from django.db.models import QuerySet
 from psycopg.errors import LockNotAvailable
 
 from exchanges.capabilities import CAPABILITIES
@@ -131,6 +132,8 @@ def _replay(earlier: IdempotencyKey, body_hash: str) -> Placed:
             "This Idempotency-Key was used with another body. Use a new key for a new order.",
         )
     order = Order.objects.select_related("account", "instrument", "strategy").get(id=earlier.resource_id)
+    if order.decision_id is None:
+        raise LookupError(f"order {order.id} was found at the exchange; no key stands for it")
     return Placed(order, Decision.objects.get(id=order.decision_id), replayed=True)
 
 
@@ -138,16 +141,16 @@ def _refuse(code: str, detail: str, pointer: str) -> Problem:
     return Problem(400, code, detail, errors=[{"pointer": pointer, "code": code, "detail": detail}])
 
 
+def _unknown_strategy(name: str) -> Problem:
+    return _refuse("UNKNOWN_STRATEGY", f"There is no strategy {name!r} for this key.", "/strategy")
+
+
 def _intent(request: OrderRequest, account: Account) -> tuple[Intent, Instrument, Strategy | None]:
     _check_shape(request)
     instrument = Instrument.objects.filter(exchange=account.exchange, mode=account.mode, symbol=request.symbol).first()
     if instrument is None:
         raise _refuse("UNKNOWN_SYMBOL", f"{account.exchange} has no {request.symbol} for {account.mode}.", "/symbol")
-    strategy = None
-    if request.strategy is not None:
-        strategy = Strategy.objects.filter(name=request.strategy).first()
-        if strategy is None:
-            raise _refuse("UNKNOWN_STRATEGY", f"No strategy {request.strategy!r} is registered.", "/strategy")
+    strategy = registered_strategy(request.strategy)
     capabilities = CAPABILITIES.get(account.exchange)
     times = None if capabilities is None else capabilities.order_types.get(request.type)
     if capabilities is None or times is None:
@@ -323,12 +326,34 @@ def account_for(name: str, may_see: bool) -> Account:
     return account
 
 
-def order_of(order_id: UUID, accounts: list[str] | None) -> Order:
-    """The order, or ``Problem`` 404 when there is none in the client's accounts (None = all)."""
-    queryset = Order.objects.select_related("account", "instrument", "strategy")
-    if accounts is not None:
-        queryset = queryset.filter(account__name__in=accounts)
-    order = queryset.filter(id=order_id).first()
+def strategy_for(name: str | None, allowed: list[str] | None) -> str | None:
+    """The strategy that a client's order is for: as named, else the only one of ``allowed`` (None = any, or none).
+
+    Raises ``Problem`` 400 for one that the client does not reach, and when it has to name one of several.
+    """
+    if allowed is None or name in allowed:
+        return name
+    if name is not None:
+        raise _unknown_strategy(name)
+    if len(allowed) == 1:
+        return allowed[0]
+    listed = ", ".join(allowed) or "none is left"
+    raise _refuse("MISSING_FIELD", f"This key trades for its own strategies only; name one ({listed}).", "/strategy")
+
+
+def registered_strategy(name: str | None) -> Strategy | None:
+    """The strategy of this name, None for none; ``Problem`` 400 when it is not registered."""
+    if name is None:
+        return None
+    strategy = Strategy.objects.filter(name=name).first()
+    if strategy is None:
+        raise _unknown_strategy(name)
+    return strategy
+
+
+def order_of(order_id: UUID, among: QuerySet[Order]) -> Order:
+    """The order, or ``Problem`` 404 when it is not ``among`` those that the client reaches."""
+    order = among.select_related("account", "instrument", "strategy").filter(id=order_id).first()
     if order is None:
         raise Problem(404, "UNKNOWN_ORDER", "There is no such order for this key.")
     return order

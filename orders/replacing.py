@@ -67,10 +67,11 @@ def request_replace(
     mark = prefix()
     with ordered() as locks:
         order = lock_orders(locks, [order_id])[order_id]
+        _refuse_unless_working(order, if_version)
         row = current_exchange_order(order)
         total = order.quantity if quantity is None else quantity
         at = order.price if price is None else price
-        _refuse_unfit(order, row, total, at, if_version)
+        _refuse_unfit(order, row, total, at)
         method = _method(order, row, total, at)
         intent = build_intent(
             order_id=order.id,
@@ -100,11 +101,17 @@ def request_replace(
     return Replacing(order, verdict.decision, command)
 
 
-def _refuse_unfit(order: Order, row: ExchangeOrder, total: Decimal, price: Decimal, if_version: int | None) -> None:
+def _refuse_unless_working(order: Order, if_version: int | None) -> None:
     if if_version is not None and if_version != order.version:
         raise Problem(412, "VERSION_CHANGED", f"The order is at version {order.version}; read it again.")
-    if order.status not in WORKING or row.end_proof:
+    if order.status not in WORKING:
+        # A denied order has no exchange order to look at.
         raise Problem(409, "NOT_WORKING", f"Only a working order can be replaced; this one is {order.status}.")
+
+
+def _refuse_unfit(order: Order, row: ExchangeOrder, total: Decimal, price: Decimal) -> None:
+    if row.end_proof:
+        raise Problem(409, "NOT_WORKING", "What the exchange had of this order has ended; its fills are on their way.")
     live = Command.objects.filter(order=order, status__in=LIVE)
     if live.filter(kind=CommandKind.CANCEL).exists():
         raise Problem(409, "CANCEL_IN_FLIGHT", "The order is being canceled.")

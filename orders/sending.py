@@ -38,10 +38,11 @@ from execution_project.common.actors import engine
 from execution_project.common.locking import ordered
 from orders import replacement
 from orders.answers import RETRY_NOT_EXECUTED, record_look, record_outcome, record_replace
-from orders.claiming import Claim, claim, current_exchange_order, end_unsent
+from orders.claiming import Claim, claim, current_exchange_order, end_unsent, request_of
 from orders.ingest import finish_commands, ingest, lock_orders, refresh
 from orders.lifecycle import CommandStatus, OrderStatus
 from orders.models import NEVER_SENT, AttemptKind, Command, CommandKind, ExchangeOrder
+from risk.circuits import note_acceptance, note_refusal
 from risk.gate import Prices, read_prices_of
 from risk.trading_state import halt
 
@@ -56,7 +57,8 @@ def send_command(command_id: UUID) -> Outcome | None:
 
     Called by the queue's tasks, any number of times for the same id: a second delivery finds the command claimed.
     """
-    command = Command.objects.select_related("order__account", "order__instrument").filter(id=command_id).first()
+    commands = Command.objects.select_related("order__account", "order__instrument", "exchange_order")
+    command = commands.filter(id=command_id).first()
     if command is None or command.status != CommandStatus.QUEUED:
         return None
     account = command.order.account
@@ -104,6 +106,8 @@ def send_command(command_id: UUID) -> Outcome | None:
     if look:
         seen = _ask_about_order(account, adapter, claimed, outcome)
         _insistently(lambda: record_look(claimed.attempt.id, outcome, seen))
+    if is_submit:
+        _note_for_circuit(command, outcome)
     return outcome
 
 
@@ -219,6 +223,18 @@ def _insistently(record_answer: Callable[[], None]) -> None:
             time.sleep(RECORD_PAUSE_S)
         else:
             return
+
+
+def _note_for_circuit(command: Command, outcome: Outcome) -> None:
+    """The same refusal of the same placement again and again stops its symbol (``risk.circuits``)."""
+    order, row = command.order, command.exchange_order
+    account, symbol, request = order.account.name, order.instrument.symbol, request_of(order, row)
+    if outcome.kind is OutcomeKind.ACCEPTED:
+        note_acceptance(account, symbol, request)
+    elif outcome.kind is OutcomeKind.REFUSED:
+        code = f"{outcome.reason} {outcome.code}".strip()
+        if note_refusal(account, symbol, request, code, by=engine("sender", "refused again")):
+            log.error("%s of %s is stopped: refused again and again, %s", symbol, account, code)
 
 
 def _note_outcome(account: Account, adapter: ExchangeAdapter, outcome: Outcome) -> None:

@@ -19,6 +19,7 @@ from execution_project.common.chores import ring_chore
 from execution_project.common.doorbell import ring
 from execution_project.common.events import record
 from execution_project.common.locking import ordered
+from orders.absence import placement_of
 from orders.claiming import current_exchange_order, deny
 from orders.following import accounts_to_follow
 from orders.ingest import finish_commands, lock_orders, refresh
@@ -32,8 +33,6 @@ RING_AGAIN = timedelta(seconds=3)
 # Connect 3 s + answer 13 s (the adapter's timeouts) + the database's own timeouts, with room: after this a claim
 # without an answer has nobody left who could bring one.
 CLAIM_SILENCE = timedelta(seconds=40)
-PROBE_EVERY = timedelta(seconds=2)
-PROBE_SLOWEST = timedelta(seconds=30)
 BATCH = 200
 
 
@@ -154,16 +153,15 @@ def resume_answered_commands() -> int:
 
 
 def ring_probes() -> int:
-    """Look again for unknown orders, with growing pauses."""
+    """Look again for unknown orders when the last look said to."""
     now = clock.now()
     rung = 0
     unknown = Command.objects.filter(
         status=CommandStatus.UNKNOWN, kind__in=[CommandKind.SUBMIT, CommandKind.REPLACE]
     ).select_related("exchange_order", "planned")
     for command in unknown.order_by("created_at")[:BATCH]:
-        row = command.exchange_order if command.planned is None else command.planned
-        pause = min(PROBE_EVERY * 2 ** min(row.looked, 4), PROBE_SLOWEST)
-        if row.last_looked_at is None or row.last_looked_at + pause <= now:
+        row = placement_of(command)
+        if row.look_next_at is None or row.look_next_at <= now:
             rung += ring_chore(CANCEL_QUEUE, f"probe:{row.order_id}", "orders.tasks.probe_chore", str(row.order_id))
     return rung
 

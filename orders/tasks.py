@@ -10,10 +10,16 @@ from exchanges.host_clock import sample
 from exchanges.models import Account
 from exchanges.reports import ReadFailed, TradeReport
 from exchanges.syncing import sync_balances, sync_instruments, sync_quotes
+from execution_project.common.actors import engine
 from execution_project.common.chores import answering, ring_chore
 from orders import following, sending
+from orders.boot import finish_boot
 from orders.models import Command
 from orders.queues import HOUSEKEEPING_QUEUE
+from orders.reconciliation import NotReconciled, reconcile
+from orders.reconciling_schedule import TRADES_WITHIN
+
+_SCHEDULE = engine("reconciler", "schedule")
 
 
 def submit(command_id: str) -> None:
@@ -82,9 +88,44 @@ def refresh_instruments(account_id: int) -> None:
 
 
 def refresh_balances(account_id: int) -> None:
-    """The account's balances."""
-    with answering(f"balances:{account_id}", expected=ReadFailed):
-        sync_balances(Account.objects.get(pk=account_id))
+    """The account's balances, compared with its ledger."""
+    with answering(f"balances:{account_id}", expected=(ReadFailed, NotReconciled)):
+        account = Account.objects.get(pk=account_id)
+        if account.books_opened_at is None:
+            sync_balances(account)
+            return
+        outcome = reconcile(account, parts=("balances",), by=_SCHEDULE)
+        outcome.require()
+        if any(difference.became == "suspected" for difference in outcome.differences):
+            # Perhaps trades of an order that is not ours, or of a symbol that is read in five minutes only.
+            ring_chore(
+                HOUSEKEEPING_QUEUE, f"reconcile-all:{account_id}", "orders.tasks.reconcile_all_trades", account_id
+            )
+
+
+def reconcile_orders(account_id: int) -> None:
+    """The account's working orders, compared with the exchange's list."""
+    with answering(f"reconcile-orders:{account_id}", expected=NotReconciled):
+        reconcile(Account.objects.get(pk=account_id), parts=("orders",), by=_SCHEDULE).require()
+
+
+def reconcile_trades(account_id: int) -> None:
+    """Trades of the symbols that are due, for a few seconds."""
+    with answering(f"reconcile-trades:{account_id}", expected=NotReconciled):
+        account = Account.objects.get(pk=account_id)
+        reconcile(account, parts=("trades",), by=_SCHEDULE, only_due=True, within=TRADES_WITHIN).require()
+
+
+def reconcile_all_trades(account_id: int) -> None:
+    """Trades of every symbol, due or not."""
+    with answering(f"reconcile-all:{account_id}", expected=NotReconciled):
+        reconcile(Account.objects.get(pk=account_id), parts=("trades",), by=_SCHEDULE).require()
+
+
+def reconcile_after_boot(account_id: int) -> None:
+    """All parts, and then the halt of the start is lifted."""
+    with answering(f"reconcile-boot:{account_id}"):
+        finish_boot(Account.objects.get(pk=account_id))
 
 
 def sample_clock(account_id: int) -> None:

@@ -1,4 +1,4 @@
-"""The shapes of orders at the API."""
+"""The bodies of requests about orders, read strictly."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Any
 from rest_framework import serializers
 
 from execution_project.common.api.fields import DecimalString
-from execution_project.common.clock import rfc3339
-from execution_project.common.money import plain, plain_or_none
-from orders.models import ExchangeOrder, Order, OrderType, Side, TimeInForce
+from orders.models import OrderType, Side, TimeInForce
 from orders.placing import OrderRequest
-from risk.models import Decision
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -94,61 +91,3 @@ class ReplaceOrderSerializer(StrictSerializer):
 
     quantity = DecimalString(required=False)
     price = DecimalString(required=False)
-
-
-def decision_document(decision: Decision) -> dict[str, Any]:
-    """A decision: all controls with what they saw; ``breaches`` lists the stable codes of those that denied."""
-    return {
-        "id": str(decision.id),
-        "accepted": decision.accepted,
-        "breaches": [result["code"] for result in decision.results if result["outcome"] == "breach"],
-        "controls": decision.results,
-        "inputs": decision.inputs,
-        "decided_at": rfc3339(decision.decided_at),
-    }
-
-
-def order_document(order: Order, exchange_orders: list[ExchangeOrder] | None = None) -> dict[str, Any]:
-    """An order. Quantities in base, quotes in quote asset, all decimals as strings, times RFC 3339 in UTC."""
-    document: dict[str, Any] = {
-        "id": str(order.id),
-        "account": order.account.name,
-        "mode": order.account.mode,
-        "exchange": order.account.exchange,
-        "symbol": order.instrument.symbol,
-        "strategy": None if order.strategy is None else order.strategy.name,
-        "side": order.side,
-        "type": order.type,
-        "quantity": plain_or_none(order.quantity),
-        "quote_quantity": plain_or_none(order.quote_quantity),
-        "price": plain_or_none(order.price),
-        "stop_price": plain_or_none(order.stop_price),
-        "time_in_force": order.time_in_force,
-        "reduce_only": order.reduce_only,
-        "status": str(order.status),
-        "ended_as": order.ended_as,
-        "reason": order.reason,
-        "detail": order.detail,
-        "filled_quantity": plain(order.filled_quantity),
-        "filled_quote": plain(order.filled_quote),
-        "average_price": plain_or_none(None if order.average_price is None else order.average_price),
-        "idempotency_key": order.idempotency_key,
-        "valid_until": rfc3339(order.valid_until),
-        "version": order.version,
-        "created_at": rfc3339(order.created_at),
-        "updated_at": rfc3339(order.updated_at),
-    }
-    if exchange_orders is not None:
-        document["exchange_orders"] = [
-            {
-                "generation": row.generation,
-                "client_order_id": row.client_order_id,
-                "exchange_order_id": row.exchange_order_id or None,
-                "reported_status": row.reported_status or None,
-                "cumulative_quantity": plain(row.cumulative_quantity),
-                "unbooked_quantity": plain(row.unbooked_quantity),
-                "end_proof": row.end_proof or None,
-            }
-            for row in exchange_orders
-        ]
-    return document

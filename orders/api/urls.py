@@ -2,10 +2,18 @@
 
 from django.urls import path
 
-from orders.api.views import OrderView, PlaceOrderView, StopView
+from orders.api.breaks import AcknowledgeBreakView, BreaksView, ResolveBreakView
+from orders.api.state import StateView
+from orders.api.views import KillView, OrdersView, OrderView, PlaceOrderView, StopView
 
 urlpatterns = [
     path("order", PlaceOrderView.as_view()),
     path("order/<uuid:order_id>", OrderView.as_view()),
+    path("orders", OrdersView.as_view()),
+    path("breaks", BreaksView.as_view()),
+    path("breaks/<uuid:break_id>/acknowledge", AcknowledgeBreakView.as_view()),
+    path("breaks/<uuid:break_id>/resolve", ResolveBreakView.as_view()),
+    path("kill", KillView.as_view()),
+    path("state", StateView.as_view()),
     path("stop", StopView.as_view()),
 ]

@@ -1,38 +1,45 @@
-"""Orders at the API: place, read, cancel; and stop with its cancels. No business rule lives here."""
+"""Orders at the API: place, read, list, replace, cancel; stop and kill with their cancels. No business rule here."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from execution_project.common.api.authentication import actor_of, principal_of
+from exchanges.models import Instrument
+from execution_project.common.api.authentication import Principal, actor_of, principal_of
+from execution_project.common.api.paging import page
+from execution_project.common.api.query import PAGING, choice_of, choices_of, read_query, time_of
 from execution_project.common.money import plain
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
-from orders.api.serializers import (
-    PlaceOrderSerializer,
-    ReplaceOrderSerializer,
-    decision_document,
-    order_document,
-)
+from orders.api import schema
+from orders.api.documents import decision_document, order_document, order_with_history
+from orders.api.serializers import PlaceOrderSerializer, ReplaceOrderSerializer
 from orders.api.waiting import parse_wait, wait_until_decided
-from orders.canceling import cancel_scope, request_cancel
-from orders.lifecycle import ENDED, UNDECIDED
-from orders.models import Order
-from orders.placing import account_for, order_of, place, rehearse
+from orders.canceling import cancel_all, cancel_scope, request_cancel
+from orders.history import history_of
+from orders.killing import kill
+from orders.lifecycle import ENDED, ENDED_AS, UNDECIDED, OrderStatus
+from orders.models import Order, Side
+from orders.placing import account_for, order_of, place, registered_strategy, rehearse, strategy_for
 from orders.replacing import request_replace
 from risk.api.scopes import ScopeRequest
-from risk.models import Decision
 from risk.trading_state import halt
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_TAG = re.compile(r'"?([0-9]{1,9})(-[0-9a-f]{16})?"?')
+SCOPE_FILTERS = ("account", "symbol", "strategy")
+FILTERS = (*SCOPE_FILTERS, "side", "status", "ended_as", "created_after", "created_before", "idempotency_key")
 
 
 def _idempotency_key(request: Request) -> str:
@@ -45,13 +52,45 @@ def _idempotency_key(request: Request) -> str:
 
 
 def _if_match(request: Request) -> int | None:
+    """The version that the order must be at; None for any."""
     text = request.headers.get("If-Match")
-    if text is None:
+    if text is None or text.strip() == "*":
         return None
-    version = text.strip().strip('"')
-    if not (version.isascii() and version.isdigit()):
-        raise Problem(400, "INVALID_IF_MATCH", "If-Match takes the ETag of the order as it was answered.")
-    return int(version)
+    tag = _TAG.fullmatch(text.strip())
+    if tag is None:
+        raise Problem(400, "INVALID_IF_MATCH", "If-Match takes the ETag of the order as it was answered, or *.")
+    return int(tag[1])
+
+
+def _etag(order: Order, document: Mapping[str, Any]) -> str:
+    """The order's version, for If-Match, and a digest of all that is shown of it, for If-None-Match."""
+    shown = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    return f'"{order.version}-{hashlib.sha256(shown).hexdigest()[:16]}"'
+
+
+def _is_known(request: Request, etag: str) -> bool:
+    """Whether If-None-Match says that the client has this already."""
+    tags = [tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")]
+    return etag in tags or "*" in tags
+
+
+def _order(request: Request, order_id: UUID) -> Order:
+    return order_of(order_id, principal_of(request).narrow(Order.objects.all()))
+
+
+def _filtered(orders: QuerySet[Order], query: Mapping[str, str]) -> QuerySet[Order]:
+    wanted = {
+        "account__name": query.get("account"),
+        "instrument__symbol": query.get("symbol"),
+        "strategy__name": query.get("strategy"),
+        "side": choice_of(query, "side", Side.values),
+        "status__in": choices_of(query, "status", OrderStatus.values),
+        "ended_as": choice_of(query, "ended_as", sorted(ENDED_AS)),
+        "created_at__gte": time_of(query, "created_after"),
+        "created_at__lt": time_of(query, "created_before"),
+        "idempotency_key": query.get("idempotency_key"),
+    }
+    return orders.filter(**{lookup: value for lookup, value in wanted.items() if value is not None})
 
 
 def _order_answer(order: Order, status: int, *, replayed: bool = False) -> Response:
@@ -66,12 +105,14 @@ class PlaceOrderView(APIView):
 
     rights = {"POST": Right.PLACE}
 
+    @schema.PLACE_ORDER
     def post(self, request: Request) -> Response:
         """202 with the order; 200 when ``wait`` saw it decided by the exchange; 422 with the decision when denied."""
         principal = principal_of(request)
         serializer = PlaceOrderSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         body = serializer.request()
+        body = replace(body, strategy=strategy_for(body.strategy, principal.key.strategies))
         account = account_for(body.account, principal.may_see(body.account))
         by = actor_of(request, "POST /api/exec/order")
         if serializer.validated_data.get("validate_only"):
@@ -101,20 +142,25 @@ class OrderView(APIView):
     """``/api/exec/order/{id}``."""
 
     rights = {"GET": Right.VIEW, "PATCH": Right.PLACE, "DELETE": Right.CANCEL}
+    never_throttled = frozenset({"DELETE"})
 
+    @schema.READ_ORDER
     def get(self, request: Request, order_id: UUID) -> Response:
-        """The order with its exchange orders and decision."""
-        order = order_of(order_id, principal_of(request).key.accounts)
-        document = order_document(order, list(order.exchange_orders.order_by("generation")))
-        document["decision"] = decision_document(Decision.objects.get(id=order.decision_id))
-        return Response(document, headers={"ETag": f'"{order.version}"'})
+        """The order with all that is on record about it; 304 when ``If-None-Match`` has its ETag."""
+        order = _order(request, order_id)
+        document = order_with_history(order, history_of(order))
+        etag = _etag(order, document)
+        if _is_known(request, etag):
+            return Response(status=304, headers={"ETag": etag})
+        return Response(document, headers={"ETag": etag})
 
+    @schema.REPLACE_ORDER
     def patch(self, request: Request, order_id: UUID) -> Response:
         """202: the replace passed the gate and is being carried out; 422 with the decision when denied.
 
         ``If-Match`` with the order's ETag makes sure that nobody changed it in between (412).
         """
-        order = order_of(order_id, principal_of(request).key.accounts)
+        order = _order(request, order_id)
         serializer = ReplaceOrderSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         replacing = request_replace(
@@ -143,18 +189,75 @@ class OrderView(APIView):
         }
         return answer
 
+    @schema.CANCEL_ORDER
     def delete(self, request: Request, order_id: UUID) -> Response:
         """202: the cancel is asked for; the order ends when the exchange says so. 200 when it has ended already."""
-        order = order_of(order_id, principal_of(request).key.accounts)
+        order = _order(request, order_id)
         order = request_cancel(order.id, by=actor_of(request, "DELETE /api/exec/order"))
         return _order_answer(order, 200 if order.status in ENDED else 202)
+
+
+class OrdersView(APIView):
+    """``/api/exec/orders``."""
+
+    rights = {"GET": Right.VIEW, "DELETE": Right.CANCEL}
+    never_throttled = frozenset({"DELETE"})
+
+    @schema.LIST_ORDERS
+    def get(self, request: Request) -> Response:
+        """Orders, newest first; ``after`` continues where the last page's ``next`` points."""
+        query = read_query(request, (*FILTERS, *PAGING))
+        orders = principal_of(request).narrow(Order.objects.select_related("account", "instrument", "strategy"))
+        found, after = page(_filtered(orders, query), query)
+        return Response({"orders": [order_document(order) for order in found], "next": after})
+
+    @schema.CANCEL_ORDERS
+    def delete(self, request: Request) -> Response:
+        """202: the end of every matching order that has not ended is asked for; trading goes on."""
+        query = read_query(request, SCOPE_FILTERS)
+        principal = principal_of(request)
+        _refuse_unclear_cancel(query, principal)
+        asked = cancel_all(
+            _filtered(principal.narrow(Order.objects.all()), query),
+            by=actor_of(request, "DELETE /api/exec/orders"),
+            reason="mass cancel",
+        )
+        return Response({"cancels_requested": len(asked), "orders": [str(order_id) for order_id in asked]}, status=202)
+
+
+def _refuse_unclear_cancel(query: Mapping[str, str], principal: Principal) -> None:
+    """A misspelt name must not look like a mass cancel that found nothing to do."""
+    if not query:
+        raise Problem(400, "MISSING_FILTER", "Name at least one of account, symbol and strategy.")
+    if "account" in query:
+        account_for(query["account"], principal.may_see(query["account"]))
+    if "strategy" in query:
+        registered_strategy(strategy_for(query["strategy"], principal.key.strategies))
+    if "symbol" in query and not Instrument.objects.filter(symbol=query["symbol"]).exists():
+        raise Problem(400, "UNKNOWN_SYMBOL", f"No exchange has {query['symbol']}.")
+
+
+class KillView(APIView):
+    """``POST /api/exec/kill``."""
+
+    rights = {"POST": Right.KILL}
+    never_throttled = frozenset({"POST"})
+
+    @schema.KILL
+    def post(self, request: Request) -> Response:
+        """Halt a scope so that only a second person's word lifts it, then ask for the end of every order in it."""
+        asked = ScopeRequest.of(request, allow_cancel=False)
+        killed = kill(asked.kind, asked.key, reason=asked.reason, by=actor_of(request, "POST /api/exec/kill"))
+        return Response({**asked.document(killed.state), "cancels_requested": killed.cancels_requested})
 
 
 class StopView(APIView):
     """``POST /api/exec/stop``."""
 
     rights = {"POST": Right.HALT}
+    never_throttled = frozenset({"POST"})
 
+    @schema.STOP
     def post(self, request: Request) -> Response:
         """Halt a scope; with ``cancel_orders`` also ask for the end of every order in it, after the halt stands."""
         asked = ScopeRequest.of(request, allow_cancel=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
 
+from execution_project.common.management_command import EngineCommand, Refused
 from orders.lifecycle import diagram
 
 PATH = Path("docs") / "lifecycle.md"
@@ -20,11 +20,13 @@ def document() -> str:
     return f"{HEADING}\n```mermaid\n{diagram()}```\n"
 
 
-class Command(BaseCommand):
+class Command(EngineCommand):
     """Writes the diagram; with ``--check`` writes nothing and exits 1 when the file is stale."""
 
     help = "Draw the order lifecycle into docs/lifecycle.md."
     requires_system_checks: list[str] = []
+    needs_database: ClassVar[bool] = False
+    writes = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """``--check``; ``--path`` for another file."""
@@ -34,8 +36,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Write or check."""
         path: Path = options["path"]
-        if not options["check"]:
+        current = path.is_file() and path.read_text(encoding="utf-8") == document()
+        if options["check"] and not current:
+            raise Refused("NOT_CURRENT", f"{path} is not current: run manage.py draw_lifecycle.")
+        writes = not (options["check"] or current or self.dry_run)
+        if writes:
             path.write_text(document(), encoding="utf-8")
-            return
-        if not path.is_file() or path.read_text(encoding="utf-8") != document():
-            raise CommandError(f"{path} is not current: run manage.py draw_lifecycle.", returncode=1)
+        said = "is current" if current else "is written" if writes else "would be written"
+        self.answer({"path": str(path), "current": current, "written": writes}, f"{path} {said}.")

@@ -12,18 +12,19 @@ from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
 
 from exchanges.models import Instrument, Quote
+from execution_project.common.management_command import EngineCommand, Refused
 from execution_project.common.money import plain, round_down
 from orders.management.commands.seed import ACCOUNT, STRATEGY
 
 ATTEMPTS = 60
 
 
-class Command(BaseCommand):
-    """Drives the API as a client would."""
+class Command(EngineCommand):
+    """Drives the API as a client would; ``--dry-run`` has each order validated and places none."""
 
+    writes = True
     help = "Place demo orders through the API: a market buy, a resting limit buy, a market sell."
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,13 +35,22 @@ class Command(BaseCommand):
         self._wait_until_accepted(buy)
         rest = {"side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": "0.01", "price": self._bid()}
         for body in (buy, rest, {"side": "SELL", "type": "MARKET", "quantity": "0.002"}):
+            if self.dry_run:
+                self._rehearse(body)
+                continue
             status, order = self._post("order?wait=5", body)
             if status not in {200, 202}:
-                raise CommandError(f"{order.get('code')}: {order.get('detail')}")
+                raise Refused(str(order.get("code")), f"{order.get('code')}: {order.get('detail')}")
             wanted = body.get("quantity") or f"for {body['quote_quantity']} USDT"
             at = f" at {order['average_price']}" if order["average_price"] else ""
             filled = f"{order['status']}, filled {order['filled_quantity']}{at}"
-            self.stdout.write(f"{order['side']} {order['type']} {wanted} BTC: {filled}")
+            self.answer(order, f"{order['side']} {order['type']} {wanted} BTC: {filled}")
+
+    def _rehearse(self, body: dict[str, Any]) -> None:
+        """Ask the gate about one order without placing it."""
+        _, decision = self._post("order", {**body, "validate_only": True})
+        said = "would be accepted" if decision.get("accepted") else "would be denied"
+        self.answer(decision, f"{body['side']} {body['type']}: {said}")
 
     def _wait_until_accepted(self, body: dict[str, Any]) -> None:
         """Until web, ticker and workers are up and prices are fresh; asks without placing anything."""
@@ -54,7 +64,7 @@ class Command(BaseCommand):
                 if status == 200:
                     return
             time.sleep(0.5)
-        raise CommandError(f"The engine accepts no orders: {answer}")
+        raise Refused("NOT_READY", f"The engine accepts no orders: {answer}")
 
     def _bid(self) -> str:
         """A limit price a little below the market, on the tick."""

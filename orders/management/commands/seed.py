@@ -19,13 +19,14 @@ from exchanges.models import Account, Exchange, Instrument, Mode
 from exchanges.syncing import sync_instruments, sync_quotes
 from execution_project.common.actors import Actor
 from execution_project.common.api_keys import create_api_key
-from execution_project.common.models import ApiKey, Strategy
+from execution_project.common.models import ApiKey, ApiKeyUse, Strategy
 from execution_project.common.rights import EVERYTHING
 from positions.opening import open_books
 from risk.limits import newest, tighten_or_set
 
 ACCOUNT = "sim-binance"
 ACCOUNTS = {ACCOUNT: Exchange.BINANCE, "sim-btcturk": Exchange.BTCTURK}
+STREAM_PATHS = {Exchange.BINANCE: "/ws-api/v3", Exchange.BTCTURK: "/ws"}
 STRATEGY = "demo"
 API_KEY_NAME = "first"
 ORDER_LIMIT = Decimal(25_000)
@@ -73,17 +74,27 @@ class Command(BaseCommand):
             open_books(account, by=BY)
 
     def _account(self, name: str, exchange: Exchange) -> Account:
-        """The simulator account, its twin at the simulator, and the URL on which the simulator listens this time."""
+        """The simulator account, its twin at the simulator, and the URLs on which the simulator listens this time."""
         url = f"http://127.0.0.1:{settings.EXEC_SIMULATOR_PORT}"
+        ws_url = f"ws://127.0.0.1:{settings.EXEC_SIMULATOR_PORT}{STREAM_PATHS[exchange]}"
         account = Account.objects.filter(name=name).first()
         if account is None:
             # Base64 is what BTCTurk's secrets are in; Binance takes any text.
             key, secret = secrets.token_hex(32), base64.b64encode(secrets.token_bytes(32)).decode()
             self._make_simulator_account(url, name, exchange, key, secret)
-            return add_account(name, exchange=exchange, mode=Mode.SANDBOX, rest_url=url, key=key, secret=secret, by=BY)
-        if account.rest_url != url:
-            account.rest_url = url
-            account.save(update_fields=["rest_url"])
+            return add_account(
+                name,
+                exchange=exchange,
+                mode=Mode.SANDBOX,
+                rest_url=url,
+                ws_url=ws_url,
+                key=key,
+                secret=secret,
+                by=BY,
+            )
+        if (account.rest_url, account.ws_url) != (url, ws_url):
+            account.rest_url, account.ws_url = url, ws_url
+            account.save(update_fields=["rest_url", "ws_url"])
         return account
 
     def _make_simulator_account(self, url: str, name: str, exchange: Exchange, key: str, secret: str) -> None:
@@ -114,6 +125,7 @@ class Command(BaseCommand):
         return text
 
     def _new_api_key(self) -> str:
+        ApiKeyUse.objects.filter(key__name=API_KEY_NAME).delete()
         ApiKey.objects.filter(name=API_KEY_NAME).delete()
         return create_api_key(API_KEY_NAME, ["read", "trade", "operate"], by=BY)[1]
 

@@ -1,0 +1,145 @@
+"""The start of the engine: accounts are halted until all parts of their books were compared with the exchange.
+
+After a restore from a backup the database has forgotten what was sent since. What it still believes to be waiting may
+have gone out under the same client order id, so it is looked for as unknown instead of sent (``orders.absence``).
+"""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from exchanges.models import Account, Mode
+from exchanges.reports import OutcomeKind
+from execution_project.common import clock
+from execution_project.common.actors import Actor, engine
+from execution_project.common.chores import ring_chore
+from execution_project.common.events import record
+from execution_project.common.installation import prefix, take_new_prefix
+from execution_project.common.locking import ordered
+from orders import replacement
+from orders.claiming import row_to_post
+from orders.ingest import lock_orders
+from orders.lifecycle import CommandStatus, OrderStatus
+from orders.models import Attempt, AttemptKind, Command, CommandKind, Order
+from orders.queues import HOUSEKEEPING_QUEUE
+from orders.reconciliation import reconcile
+from risk.boot_halt import accounts_halted_for_boot, halt_for_boot, lift_boot_halt
+
+log = logging.getLogger(__name__)
+
+# An exchange's order history can be asked for at most a day; with the margins of a search.
+LONGEST_WINDOW_MS = 86_300_000
+ARRIVES_WITHIN_MS = 5_000
+
+
+def boot() -> int:
+    """Halt every account with open books until it is reconciled; returns how many. No call to an exchange is made."""
+    by = engine("boot", "start")
+    looked_for = look_for_what_a_copy_believes_waiting(by=by)
+    if looked_for:
+        log.warning("this database was restored: %d orders that it believes waiting are looked for", looked_for)
+    accounts = Account.objects.filter(books_opened_at__isnull=False).exclude(mode=Mode.PAPER).order_by("id")
+    return sum(halt_for_boot(name, by=by) for name in accounts.values_list("name", flat=True))
+
+
+def ring_boot_reconciliations() -> int:
+    """Ring for every account whose start is not finished."""
+    rung = 0
+    for account in Account.objects.filter(name__in=accounts_halted_for_boot()).order_by("id"):
+        task = "orders.tasks.reconcile_after_boot"
+        rung += ring_chore(HOUSEKEEPING_QUEUE, f"reconcile-boot:{account.pk}", task, account.pk)
+    return rung
+
+
+def finish_boot(account: Account) -> bool:
+    """Compare all parts of the account's books, and when all succeeded let it trade again; whether it does now.
+
+    A halt that a person or the engine set meanwhile stays.
+    """
+    by = engine("boot", "start")
+    outcome = reconcile(account, by=by)
+    if not outcome.succeeded:
+        log.warning("account %s stays halted: %s", account.name, outcome.failed or "some trades cannot be read yet")
+        return False
+    return lift_boot_halt(account.name, by=by)
+
+
+def after_restore(*, by: Actor) -> tuple[str, int]:
+    """By hand, for a restore that cannot be noticed (the same database overwritten): halt, take a new prefix, look for
+    what waits. Returns the new prefix and how many orders are looked for. Everything else must be stopped."""
+    fresh = take_new_prefix(by=by)
+    looked_for = look_for_what_a_copy_believes_waiting(by=by)
+    for account in Account.objects.filter(books_opened_at__isnull=False).exclude(mode=Mode.PAPER).order_by("id"):
+        halt_for_boot(account.name, by=by)
+    return fresh, looked_for
+
+
+def count_waiting() -> int:
+    """How many queued commands would bring an order to the exchange."""
+    return sum(row_to_post(command) is not None for command in _waiting())
+
+
+def _waiting() -> list[Command]:
+    queued = Command.objects.filter(
+        status=CommandStatus.QUEUED, kind__in=[CommandKind.SUBMIT, CommandKind.REPLACE]
+    ).select_related("exchange_order", "planned")
+    return list(queued.order_by("created_at"))
+
+
+def look_for_what_a_copy_believes_waiting(*, by: Actor) -> int:
+    """Turn queued submits and replaces under a former prefix into such whose outcome is unknown; returns how many."""
+    present = prefix()
+    stale = [
+        (command.id, command.order_id)
+        for command in _waiting()
+        if (row := row_to_post(command)) is not None and not row.client_order_id.startswith(present)
+    ]
+    for command_id, order_id in stale:
+        _make_unknown(command_id, order_id, by)
+    return len(stale)
+
+
+def _make_unknown(command_id: UUID, order_id: UUID, by: Actor) -> None:
+    with ordered() as locks:
+        order = lock_orders(locks, [order_id])[order_id]
+        command = Command.objects.select_related("exchange_order", "planned").get(id=command_id)
+        if command.status != CommandStatus.QUEUED:
+            return
+        if command.kind == CommandKind.REPLACE:
+            replacement.abandon(order, command, "the database was restored", by)
+            return
+        attempt = _attempt_it_may_have_made(order, command)
+        command.fence = attempt.fence
+        command.move(CommandStatus.CLAIMED, by, evidence={"why": "restored"})
+        command.move(CommandStatus.UNKNOWN, by, evidence={"attempt": str(attempt.id)})
+        command.save()
+        if order.status == OrderStatus.PENDING:
+            order.move(OrderStatus.SUBMITTING, by, evidence={"why": "restored"})
+            order.move(OrderStatus.SUBMIT_UNKNOWN, by, evidence={"attempt": str(attempt.id)})
+            order.version += 1
+            order.updated_at = clock.now()
+            order.save()
+        record("order.may_have_been_sent", "order", order.id, by, evidence={"command": str(command.id)})
+
+
+def _attempt_it_may_have_made(order: Order, command: Command) -> Attempt:
+    """The call that the forgotten engine may have made at any time since the order was placed, until just now."""
+    now = clock.now()
+    stamp_ms = clock.to_ms(order.created_at)
+    window_ms = min(clock.to_ms(now) - stamp_ms + ARRIVES_WITHIN_MS, LONGEST_WINDOW_MS)
+    return Attempt.objects.create(
+        command=command,
+        exchange_order=command.exchange_order,
+        kind=AttemptKind.SUBMIT,
+        fence=command.fence + 1,
+        stamp_ms=stamp_ms,
+        recv_window_ms=max(window_ms, ARRIVES_WITHIN_MS),
+        send_by=now,
+        body_hash="",
+        worker="before the restore",
+        claimed_at=now,
+        answered_at=now,
+        outcome=OutcomeKind.UNKNOWN.value,
+        message="The database was restored: it may have been sent since the backup.",
+    )
