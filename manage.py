@@ -17,7 +17,7 @@ def main() -> None:
     except OperationalError:
         if settings.EXEC_DATABASE_CONFIGURED:
             raise
-        from execution_project.management.base import NO_DATABASE
+        from execution_project.common.management_command import NO_DATABASE
 
         sys.exit(NO_DATABASE)
 

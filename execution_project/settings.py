@@ -42,6 +42,7 @@ KNOWN_VARIABLES = {
     "EXEC_SIMULATOR_PORT",
     "EXEC_WEB_WORKERS",
     "EXEC_WEB_THREADS",
+    "EXEC_TRUSTED_PROXIES",
     "EXEC_SUBMIT_WORKERS",
     "EXEC_CANCEL_WORKERS",
     "EXEC_HOUSEKEEPING_WORKERS",
@@ -124,6 +125,8 @@ EXEC_PORT = _whole("EXEC_PORT", 8000, 0, 65535)
 EXEC_SIMULATOR_PORT = _whole("EXEC_SIMULATOR_PORT", 8900, 0, 65535)
 EXEC_WEB_WORKERS = _whole("EXEC_WEB_WORKERS", 2, 1, 64)
 EXEC_WEB_THREADS = _whole("EXEC_WEB_THREADS", 8, 2, 256)
+# proxies between the clients and the web server that set X-Forwarded-For; 0: the peer's address is the client's
+EXEC_TRUSTED_PROXIES = _whole("EXEC_TRUSTED_PROXIES", 0, 0, 8)
 EXEC_REPORTING_CURRENCY = _read("EXEC_REPORTING_CURRENCY", "USDT")
 EXEC_DEMO = _flag("EXEC_DEMO", True)
 EXEC_FAULT_HOOK = _read("EXEC_FAULT_HOOK", "")
@@ -175,8 +178,8 @@ if "pool" in DATABASES["default"]["OPTIONS"]:
 # --------------------------------------------------------------------------------------------------------------- apps
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "execution_project.back_office.apps.BackOfficeConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -184,6 +187,8 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_q",
     "execution_project.common",
     "exchanges",
@@ -195,6 +200,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "execution_project.back_office.content_security_policy.ContentSecurityPolicyMiddleware",
     "execution_project.common.requests.RequestIdMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -208,7 +214,8 @@ WSGI_APPLICATION = "execution_project.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [],
+        # before unfold's, whose frame we extend
+        "DIRS": [BASE_DIR / "execution_project" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -248,15 +255,39 @@ if EXEC_ENV == "production":
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 8 * 3600
 X_FRAME_OPTIONS = "DENY"
+LOGIN_REDIRECT_URL = "/admin/"
+CSRF_FAILURE_VIEW = "execution_project.back_office.pages.csrf_failure"
 
 # --------------------------------------------------------------------------------------------------------------- admin
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Execution engine",
     "SITE_HEADER": "Execution engine",
+    "SITE_SYMBOL": "bolt",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "execution_project.back_office.navigation.favicon"}
+    ],
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 254.604)",
+            "100": "oklch(93.2% .032 255.585)",
+            "200": "oklch(88.2% .059 254.128)",
+            "300": "oklch(80.9% .105 251.813)",
+            "400": "oklch(70.7% .165 254.624)",
+            "500": "oklch(62.3% .214 259.815)",
+            "600": "oklch(54.6% .245 262.881)",
+            "700": "oklch(48.8% .243 264.376)",
+            "800": "oklch(42.4% .199 265.638)",
+            "900": "oklch(37.9% .146 265.522)",
+            "950": "oklch(28.2% .091 267.935)",
+        },
+    },
     "SITE_URL": None,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["execution_project.back_office.navigation.style"],
+    "SCRIPTS": ["execution_project.back_office.navigation.script"],
+    "SIDEBAR": {"navigation": "execution_project.back_office.navigation.sidebar"},
 }
 
 # ----------------------------------------------------------------------------------------------------------------- API
@@ -267,8 +298,25 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PARSER_CLASSES": ["execution_project.common.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "EXCEPTION_HANDLER": "execution_project.common.api.errors.problem_response",
+    "DEFAULT_METADATA_CLASS": "execution_project.common.api.authentication.Methods",
     "UNAUTHENTICATED_USER": None,
     "DATETIME_FORMAT": "iso-8601",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Execution engine",
+    "DESCRIPTION": "Places, follows and cancels spot orders. Decimals are strings, times RFC 3339 in UTC, errors"
+    " `application/problem+json` (RFC 9457) with a stable `code`.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/exec",
+    "COMPONENT_SPLIT_REQUEST": True,
+    # without the stock hook enumerations stay where they are used: names made up for them change with every new one
+    "POSTPROCESSING_HOOKS": ["execution_project.common.api.schema.finish"],
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False, "tryItOutEnabled": False},
 }
 
 # --------------------------------------------------------------------------------------------------------------- queues
@@ -280,7 +328,7 @@ EXEC_QUEUES: dict[str, dict[str, int]] = {
     "submit-binance": {"workers": _whole("EXEC_SUBMIT_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
     "submit-btcturk": {"workers": _whole("EXEC_SUBMIT_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
     "cancel": {"workers": _whole("EXEC_CANCEL_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
-    "housekeeping": {"workers": _whole("EXEC_HOUSEKEEPING_WORKERS", 1, 1, 64), "timeout": 60, "retry": 195},
+    "housekeeping": {"workers": _whole("EXEC_HOUSEKEEPING_WORKERS", 2, 1, 64), "timeout": 60, "retry": 195},
 }
 Q_CLUSTER: dict[str, Any] = {
     "name": "exec",
@@ -303,6 +351,8 @@ Q_CLUSTER: dict[str, Any] = {
     "ALT_CLUSTERS": {name: {**queue, "queue_limit": queue["workers"]} for name, queue in EXEC_QUEUES.items()},
 }
 
+# What the ticker calls once when it begins to lead, before any tick, until it succeeded.
+EXEC_ON_BOOT = "orders.boot.boot"
 # What the ticker calls, and every how many seconds: dotted path of a function without arguments that only looks into
 # the database and rings queues.
 EXEC_TICKS: dict[str, float] = {
@@ -315,6 +365,9 @@ EXEC_TICKS: dict[str, float] = {
     "orders.sweeping.ring_market_data": 1,
     "orders.sweeping.ring_account_data": 15,
     "orders.sweeping.ring_instruments": 300,
+    "orders.boot.ring_boot_reconciliations": 1,
+    "orders.reconciling_schedule.ring_order_reconciliations": 30,
+    "orders.reconciling_schedule.ring_trade_reconciliations": 15,
     "orders.sweeping.prune_counters": 3600,
 }
 

@@ -1,7 +1,7 @@
 """``make run``: the whole engine on one machine, one process to start and to stop.
 
 Starts the embedded PostgreSQL (unless ``DATABASE_URL`` names one), the exchange simulator, migrations, static files and
-first data, and then keeps web, task clusters and ticker running. A child that dies is started again, alone.
+first data, and then keeps web, task clusters, ticker and streams running. A child that dies is started again, alone.
 
 Every child leads a session of its own and gets signals by its pid alone: a signal to a whole group would cut tasks off
 in the middle. Children end when this process is killed, and whatever survives even that carries a mark in its
@@ -38,7 +38,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 STEADY_S = 60.0
 """A child that lived this long starts with the first pause again."""
 START_PATIENCE_S = 60.0
-STOP_PATIENCE_S = {"web": 15.0, "ticker": 25.0, "simulator": 10.0, "demo": 2.0}
+STOP_PATIENCE_S = {"web": 15.0, "ticker": 25.0, "streams": 25.0, "simulator": 10.0, "demo": 2.0}
 CLUSTER_STOP_SLACK_S = 15.0
 SAME_SIGNAL_S = 1.0
 COLOURS = (36, 33, 35, 32, 34, 96, 93, 95)
@@ -104,7 +104,7 @@ class Supervisor:
     """Starts, watches and stops everything; ``run`` returns the exit code."""
 
     def __init__(self, without: Iterable[str] = ()) -> None:
-        """``without``: names of parts to leave out (web, ticker, simulator, seed, static, demo, a queue's name)."""
+        """``without``: parts to leave out (web, ticker, streams, simulator, seed, static, demo, a queue's name)."""
         # Seeds, demo orders and a simulated exchange have no place beside real money.
         self._without = set(without) | ({"simulator", "seed", "demo"} if settings.EXEC_ENV == "production" else set())
         self._data_dir = Path(settings.EXEC_DATA_DIR).resolve()
@@ -202,6 +202,8 @@ class Supervisor:
                 )
         if "ticker" not in self._without:
             self._add("ticker", "manage.py", "run_ticker")
+        if "streams" not in self._without:
+            self._add("streams", "manage.py", "run_streams")
         if "web" not in self._without:
             self._await_port(self._add("web", *self._web_command()), settings.EXEC_HOST, settings.EXEC_PORT)
         self._welcome()

@@ -33,6 +33,7 @@ STEP_S = 0.1
 BEAT_NAME = "ticker"
 """Row of ``QueueBeat`` by which readiness sees that ticks happen."""
 BEAT_EVERY_S = 2.0
+HANDED_OVER_WITHIN = timedelta(seconds=15)
 PRUNE_EVERY_S = 86_400.0
 SUCCESSES_KEPT = timedelta(days=1)
 FAILURES_KEPT = timedelta(days=30)
@@ -87,11 +88,23 @@ def registered_ticks() -> list[Tick]:
     ]
 
 
-class Ticker:
-    """The loop. It outlives a lost database, and an exception of one tick never reaches another."""
+def registered_boot() -> Callable[[], object]:
+    """What the settings call at the start of a leader."""
+    boot: Callable[[], object] = import_string(settings.EXEC_ON_BOOT)
+    return boot
 
-    def __init__(self, ticks: list[Tick]) -> None:
+
+class Ticker:
+    """The loop. It outlives a lost database, and an exception of one tick never reaches another.
+
+    ``boot`` is called before the first tick of a leader, and again when the database server was started anew.
+    """
+
+    def __init__(self, ticks: list[Tick], boot: Callable[[], object] | None = None) -> None:
         self._ticks = ticks
+        self._boot = boot
+        self._server_started_at: Any = None
+        self._settled_on: Any = None
         self._stopping = False
         self._led_on: Any = None
         self._failures = 0
@@ -115,11 +128,20 @@ class Ticker:
                     connection.close()
                 time.sleep(min(FIRST_PAUSE_S * 2**self._failures, LONGEST_PAUSE_S))
                 self._failures = min(self._failures + 1, 1000)
+        self._end()
+
+    def _end(self) -> None:
+        """A ticker that ends as planned leaves no beat: whoever leads next begins with a start."""
+        if self._led_on is not None:
+            with suppress(Exception):
+                QueueBeat.objects.filter(queue=BEAT_NAME, worker_pid=os.getpid()).delete()
 
     def step(self) -> None:
         """Call the ticks that are due, if this process leads. Raises only what the loss of the database raises."""
         if not self._leads():
             return
+        if self._led_on is not self._settled_on:
+            self._boot_if_new()
         for tick in self._ticks:
             now = time.monotonic()
             if self._stopping or now < tick.due_at:
@@ -140,6 +162,28 @@ class Ticker:
         self._led_on = connection.connection
         log.info("this ticker leads", pid=os.getpid())
         return True
+
+    def _boot_if_new(self) -> None:
+        """The first lead of this process is a start, and so is one on a database server that was started anew.
+
+        No start is what a ticker takes over from one that beat a moment ago on the same server: it was killed, and the
+        engine around it went on.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_postmaster_start_time(), EXISTS (SELECT 1 FROM common_queuebeat WHERE queue = %s"
+                " AND beaten_at > greatest(pg_postmaster_start_time(), %s))",
+                [BEAT_NAME, timezone.now() - HANDED_OVER_WITHIN],
+            )
+            row = cursor.fetchone()
+        started_at, handed_over = row or (None, False)
+        if self._boot is not None and started_at != self._server_started_at and not handed_over:
+            try:
+                self._boot()
+            except Exception:
+                log.exception("the start failed and is tried again")
+                raise
+        self._server_started_at, self._settled_on = started_at, self._led_on
 
     def _call(self, tick: Tick) -> None:
         try:

@@ -23,7 +23,7 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(240)]
 
-PARTS = ("static", "seed", "demo", "simulator", "submit-binance", "submit-btcturk", "cancel", "stream")
+PARTS = ("static", "seed", "demo", "simulator", "submit-binance", "submit-btcturk", "cancel", "streams")
 
 
 def free_port() -> int:

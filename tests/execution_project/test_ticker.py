@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from datetime import timedelta
 
@@ -111,3 +113,71 @@ def test_process_beats_through_a_lost_connection_and_ends_on_sigterm(processes: 
         )
     wait_until(look.filter(beaten_at__gt=first.beaten_at).first, 20, "it beats again")
     assert ticker.terminate() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_start_comes_before_the_first_tick_and_once_per_lead(calls: list[str]) -> None:
+    ticker = Ticker([Tick("tick", 0.0, lambda: calls.append("tick"))], lambda: calls.append("boot"))
+    ticker.step()
+    ticker.step()
+    connection.close()  # the lead is lost and won again on the same server: that is no start
+    ticker.step()
+    connection.close()
+    assert calls == ["boot", "tick", "tick", "tick"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_tick_before_the_start_has_succeeded(calls: list[str]) -> None:
+    def boot() -> None:
+        calls.append("boot")
+        if len(calls) == 1:
+            raise ValueError("not yet")
+
+    ticker = Ticker([Tick("tick", 0.0, lambda: calls.append("tick"))], boot)
+    with pytest.raises(ValueError, match="not yet"):
+        ticker.step()
+    ticker.step()
+    connection.close()
+    assert calls == ["boot", "boot", "tick"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_taking_over_from_a_ticker_that_beat_a_moment_ago_is_no_start(calls: list[str]) -> None:
+    beat()
+    ticker = Ticker([Tick("tick", 0.0, lambda: calls.append("tick"))], lambda: calls.append("boot"))
+    ticker.step()
+    connection.close()
+    assert calls == ["tick"]
+    QueueBeat.objects.update(beaten_at=timezone.now() - timedelta(seconds=16))
+    later = Ticker([], lambda: calls.append("boot"))
+    later.step()
+    connection.close()
+    assert calls == ["tick", "boot"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_beat_from_before_the_servers_start_hands_nothing_over(calls: list[str]) -> None:
+    beat()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE common_queuebeat SET beaten_at = pg_postmaster_start_time() - interval '1 ms'")
+    ticker = Ticker([], lambda: calls.append("boot"))
+    ticker.step()
+    connection.close()
+    assert calls == ["boot"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_ticker_that_ends_as_planned_leaves_no_beat(calls: list[str]) -> None:
+    def once() -> None:
+        calls.append("tick")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        Ticker([Tick("beat", 0.0, beat), Tick("end", 0.0, once)], None).run()
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(number, handler)
+    connection.close()
+    assert calls == ["tick"]
+    assert not QueueBeat.objects.exists()

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from execution_project.clusters import BEAT_EVERY_S, DEAF_AFTER_S, ClusterParent
-from execution_project.management.base import DatabaseCommand
+from execution_project.common.management_command import DatabaseCommand
 
 
 class Command(DatabaseCommand):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from execution_project.management.base import DatabaseCommand
-from execution_project.ticker import Ticker, registered_ticks
+from execution_project.common.management_command import DatabaseCommand
+from execution_project.ticker import Ticker, registered_boot, registered_ticks
 
 
 class Command(DatabaseCommand):
@@ -15,4 +15,4 @@ class Command(DatabaseCommand):
 
     def handle(self, *arguments: Any, **options: Any) -> None:
         """Run until SIGTERM."""
-        Ticker(registered_ticks()).run()
+        Ticker(registered_ticks(), registered_boot()).run()

@@ -1,0 +1,215 @@
+"""What an act is about to do, in words and with the orders it concerns: read before anybody confirms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.db.models import QuerySet
+
+from execution_project.back_office.scopes import Scope
+from execution_project.back_office.wording import age_of, capped_count, number_of
+from execution_project.clusters import DEAF_AFTER_S
+from execution_project.common import clock
+from execution_project.common.models import Approval, QueueBeat
+from orders.canceling import working_orders
+from orders.lifecycle import ENDED
+from orders.models import Order
+from orders.queues import CANCEL_QUEUE
+from risk.models import State, TradingState
+from risk.trading_state import LIFT_LATCH
+
+ORDERS_SHOWN = 20
+LATE = timedelta(seconds=2 * DEAF_AFTER_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a confirmation page says. ``tone``: danger, warning or calm; without ``button`` there is nothing to do."""
+
+    title: str
+    button: str
+    tone: str
+    sentences: list[str]
+    warnings: list[str] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    orders_title: str = ""
+    orders_left_out: bool = False
+    facts: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """The working orders of a scope: the newest, and how many in words."""
+
+    orders: list[Order]
+    count: int
+    words: str
+
+    @property
+    def title(self) -> str:
+        """``3 working orders``."""
+        return number_of(self.words, "working order") if self.count else "No working orders"
+
+
+def concerned_orders(scope: Scope) -> Concerned:
+    """Orders that have not ended; two queries, neither longer than what is shown."""
+    rows: QuerySet[Order] = working_orders(scope.kind, scope.key)
+    shown = list(rows.select_related("account", "instrument", "strategy").order_by("-id")[:ORDERS_SHOWN])
+    if len(shown) < ORDERS_SHOWN:
+        return Concerned(shown, len(shown), str(len(shown)))
+    return Concerned(shown, *capped_count(rows.values("id")))
+
+
+def state_of(scope: Scope) -> TradingState:
+    """The stored state, or an unsaved ACTIVE one."""
+    row = TradingState.objects.filter(scope_kind=scope.kind, scope_key=scope.key).first()
+    return row or TradingState(scope_kind=scope.kind, scope_key=scope.key, state=State.ACTIVE.value)
+
+
+def _now_words(state: TradingState) -> str:
+    words = state.state + (", latched" if state.latched else "")
+    if state.pk and state.state != State.ACTIVE:
+        words += f" since {state.changed_at:%Y-%m-%d %H:%M:%S} by {state.changed_by}"
+        words += f": {state.reason}" if state.reason else ""
+    return words
+
+
+def _deaf_cancel_queue() -> list[str]:
+    """A warning when nobody would carry out cancels now."""
+    now = clock.now()
+    beat = QueueBeat.objects.filter(queue=CANCEL_QUEUE).first()
+    if beat is not None and beat.beaten_at is not None and now - beat.beaten_at <= LATE:
+        return []
+    heard = "never" if beat is None else age_of(beat.beaten_at, now)
+    return [f"The cancel queue does not answer (last heard: {heard}): cancels wait until its workers are back."]
+
+
+def _with_orders(concerned: Concerned) -> dict[str, object]:
+    return {
+        "orders": concerned.orders,
+        "orders_title": concerned.title,
+        "orders_left_out": concerned.count > len(concerned.orders),
+    }
+
+
+def of_halt(scope: Scope) -> Effect:
+    """What a plain halt does."""
+    state, concerned = state_of(scope), concerned_orders(scope)
+    lifting = (
+        "It is latched and stays latched: lifting it takes a second person."
+        if state.latched
+        else "Any one person with the right may start it again."
+    )
+    return Effect(
+        f"Halt {scope.words}",
+        f"Halt {scope.words}",
+        "warning",
+        [
+            "At once: no new order is accepted, and none that was accepted and not yet sent goes out, also not later.",
+            "Orders that work at the exchange stay there, unless you also ask for their end below.",
+            lifting,
+        ],
+        facts=[("Scope", scope.name), ("Now", _now_words(state))],
+        **_with_orders(concerned),  # type: ignore[arg-type]
+    )
+
+
+def of_kill(scope: Scope) -> Effect:
+    """What the kill switch does."""
+    state, concerned = state_of(scope), concerned_orders(scope)
+    return Effect(
+        f"Kill switch: {scope.words}",
+        f"Kill {scope.words} now",
+        "danger",
+        [
+            "At once: trading is halted and latched. No new order is accepted, and nothing that was not sent goes out.",
+            f"Then every working order is asked to end ({number_of(concerned.words, 'order')}) until that is proven.",
+            "Positions stay as they are. Starting again takes two persons: one proposes, another approves.",
+        ],
+        warnings=_deaf_cancel_queue(),
+        facts=[("Scope", scope.name), ("Now", _now_words(state))],
+        **_with_orders(concerned),  # type: ignore[arg-type]
+    )
+
+
+def of_start(scope: Scope) -> Effect:
+    """What a start does: the end of a plain halt, or a proposal for a latch."""
+    state = state_of(scope)
+    facts = [("Scope", scope.name), ("Now", _now_words(state))]
+    others = [
+        f"{row.scope_kind} {row.scope_key}".strip()
+        for row in TradingState.objects.exclude(state=State.ACTIVE).order_by("scope_kind", "scope_key")[:ORDERS_SHOWN]
+        if (row.scope_kind, row.scope_key) != (scope.kind, scope.key)
+    ]
+    warnings = [f"Still not active, and not changed by this: {', '.join(others)}."] if others else []
+    if not state.latched:
+        sentences = [
+            "At once: new orders pass the gate and are sent again.",
+            "Orders that were accepted before the halt and not sent do not come back; place them anew.",
+        ]
+        if state.state == State.ACTIVE:
+            sentences = ["It is active already; starting it is recorded and changes nothing else."]
+        return Effect(f"Start {scope.words}", f"Start {scope.words}", "calm", sentences, warnings, facts=facts)
+    open_proposals = Approval.objects.filter(
+        act=LIFT_LATCH, subject=scope.name, decided_at__isnull=True, expires_at__gt=clock.now()
+    )
+    warnings += [f"{row.requested_by} has proposed this already; it waits for a decision." for row in open_proposals]
+    return Effect(
+        f"Propose to start {scope.words}",
+        "Propose the start",
+        "warning",
+        [
+            "This scope is latched: nothing is started by this page.",
+            "Your request becomes a proposal. Another person with the right to approve has one hour to decide.",
+            "When they approve, trading goes on at once.",
+        ],
+        warnings,
+        facts=facts,
+    )
+
+
+def of_cancel_scope(scope: Scope) -> Effect:
+    """What cancelling all orders of a scope does."""
+    concerned = concerned_orders(scope)
+    if not concerned.count:
+        nothing = ["No order in this scope is working; there is nothing to cancel."]
+        return Effect(f"Cancel all orders: {scope.words}", "", "calm", nothing, facts=[("Scope", scope.name)])
+    return Effect(
+        f"Cancel all orders: {scope.words}",
+        f"Cancel {number_of(concerned.words, 'order')}",
+        "warning",
+        [
+            f"Every working order is asked to end ({number_of(concerned.words, 'order')}).",
+            "Each ends when the exchange says so; until then it may still fill.",
+            "Trading is not halted: new orders are accepted as before.",
+        ],
+        warnings=_deaf_cancel_queue(),
+        facts=[("Scope", scope.name)],
+        **_with_orders(concerned),  # type: ignore[arg-type]
+    )
+
+
+def of_cancel_order(order: Order) -> Effect:
+    """What cancelling one order does."""
+    facts = [
+        ("Order", str(order.id)),
+        ("Account", f"{order.account.name} ({order.account.get_mode_display()})"),
+        ("Status", str(order.status)),
+    ]
+    title = f"Cancel {order.side} {order.instrument.symbol}"
+    if order.status in ENDED:
+        words = f"The order has ended ({order.ended_as or order.status}); there is nothing to cancel."
+        return Effect(title, "", "calm", [words], orders=[order], facts=facts)
+    return Effect(
+        title,
+        "Cancel this order",
+        "warning",
+        [
+            "If it was not sent yet, it ends at once.",
+            "Otherwise the exchange is asked to end it, until the end is proven; until then it may still fill.",
+        ],
+        warnings=_deaf_cancel_queue(),
+        orders=[order],
+        facts=facts,
+    )

@@ -1,0 +1,39 @@
+"""What the confirmation pages ask for."""
+
+from __future__ import annotations
+
+from django import forms
+
+from orders.sync_requests import Fact
+
+
+class ReasonForm(forms.Form):
+    """Every act says why; it is recorded with the act."""
+
+    reason = forms.CharField(
+        max_length=256,
+        widget=forms.TextInput(attrs={"class": "bo-input", "autocomplete": "off"}),
+        help_text="Recorded with your name.",
+    )
+
+
+class HaltForm(ReasonForm):
+    """A halt may ask for the end of the orders too."""
+
+    cancel_orders = forms.BooleanField(required=False, label="Also ask for the end of every working order in the scope")
+
+
+class SyncForm(ReasonForm):
+    """Which facts to fetch."""
+
+    facts = forms.MultipleChoiceField(
+        choices=[(fact.value, fact.value) for fact in Fact],
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one."},
+    )
+
+
+class DecideForm(ReasonForm):
+    """Approve or refuse; ``again`` carries out a grant whose first try failed."""
+
+    decision = forms.ChoiceField(choices=[("approve", "approve"), ("refuse", "refuse"), ("again", "again")])

@@ -1,0 +1,52 @@
+"""The admin site: unfold's, with our acts beside the model pages and the bar on every page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, URLResolver, path
+from unfold.sites import UnfoldAdminSite
+
+
+class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # django-unfold has no types
+    """Every view of it goes through ``admin_view``: staff only, never cached, CSRF enforced."""
+
+    site_header = site_title = "Execution engine"
+    index_title = "Overview"
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """The acts and the live fragments first, then the model pages."""
+        # models can only be imported once the apps are ready, and the site is made before
+        from execution_project.back_office import acts, live
+
+        def act(view: Callable[..., HttpResponseBase]) -> Any:
+            return self.admin_view(view)
+
+        return [
+            path("acts/halt", act(acts.HaltAct.as_view()), name="act_halt"),
+            path("acts/start", act(acts.StartAct.as_view()), name="act_start"),
+            path("acts/kill", act(acts.KillAct.as_view()), name="act_kill"),
+            path("acts/cancel", act(acts.CancelScopeAct.as_view()), name="act_cancel_scope"),
+            path("acts/cancel/<uuid:order_id>", act(acts.CancelOrderAct.as_view()), name="act_cancel_order"),
+            path("acts/sync/<int:account_id>", act(acts.SyncAct.as_view()), name="act_sync"),
+            path("acts/decide/<uuid:approval_id>", act(acts.DecideAct.as_view()), name="act_decide"),
+            path("live/bar", act(live.bar_fragment), name="live_bar"),
+            path("live/desk", act(live.desk_fragment), name="live_desk"),
+            path("live/chores/<int:account_id>", act(live.chores_fragment), name="live_chores"),
+            *super().get_urls(),
+        ]
+
+    def extra_context(self, context: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
+        """unfold's hook of ``each_context``: the bar, read only by pages that show it."""
+        from execution_project.back_office.live import lazy_bar
+
+        return {**context, "bar": lazy_bar(request)}
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """The desk."""
+        from execution_project.back_office.live import desk_context
+
+        return super().index(request, {**desk_context(request), **(extra_context or {})})

@@ -1,0 +1,75 @@
+"""What the streams' hints lead to: reports are booked at once, everything else rings the chore that asks over REST."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.db.models import Q
+
+from exchanges.models import Account
+from exchanges.reports import Report
+from exchanges.streams.fleet import Handlers
+from execution_project.common import clock
+from execution_project.common.actors import engine
+from execution_project.common.chores import ring_chore
+from orders.ingest import ingest
+from orders.lifecycle import OrderStatus
+from orders.models import Order
+from orders.queues import HOUSEKEEPING_QUEUE
+from orders.reconciling_schedule import resync
+from positions.models import Position
+
+RECENTLY = timedelta(hours=1)
+NOT_AT_AN_END = [
+    OrderStatus.PENDING,
+    OrderStatus.SUBMITTING,
+    OrderStatus.SUBMIT_UNKNOWN,
+    OrderStatus.OPEN,
+    OrderStatus.PARTIALLY_FILLED,
+    OrderStatus.CLOSED_UNVERIFIED,
+]
+log = logging.getLogger(__name__)
+
+
+def book(account: Account, reports: Sequence[Report]) -> None:
+    """Book what a private stream reported."""
+    done = ingest(account, reports, by=engine("streams", "event"))
+    if done.new_fills:
+        look_at_balances(account)
+    if done.foreign:
+        foreign = sorted({f"{report.symbol} {report.exchange_order_id}" for report in done.foreign})
+        log.warning("the stream of %s tells of orders that are not ours: %s", account.name, ", ".join(foreign))
+        resync(account)
+
+
+def look_again(account: Account, reason: str) -> None:
+    """Compare the account's working orders, trades and balances: a stream had a gap, or told too little."""
+    log.info("account %s is looked at over REST: %s", account.name, reason)
+    ring_chore(HOUSEKEEPING_QUEUE, f"follow:{account.pk}", "orders.tasks.follow", account.pk)
+    look_at_balances(account)
+    resync(account)
+
+
+def look_at_balances(account: Account) -> None:
+    """Ask the exchange for the account's balances."""
+    ring_chore(HOUSEKEEPING_QUEUE, f"balances:{account.pk}", "orders.tasks.refresh_balances", account.pk)
+
+
+def traded_symbols(exchange: str, mode: str) -> set[str]:
+    """Instruments with an order that has not ended, or one of the last hour, or a position, on accounts with open
+    books."""
+    market = {"account__exchange": exchange, "account__mode": mode, "account__books_opened_at__isnull": False}
+    orders = Order.objects.filter(
+        Q(status__in=[status.value for status in NOT_AT_AN_END]) | Q(created_at__gt=clock.now() - RECENTLY), **market
+    )
+    positions = Position.objects.filter(**market).exclude(net_quantity=0)
+    return set(orders.values_list("instrument__symbol", flat=True)) | set(
+        positions.values_list("instrument__symbol", flat=True)
+    )
+
+
+def handlers() -> Handlers:
+    """All of the above as the streams take it."""
+    return Handlers(ingest=book, resync=look_again, balances=look_at_balances, traded=traded_symbols)
