@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests import settings as test_settings
+from tests.engine_fixtures import engine, simulator, simulator_process
 from tests.loopback import LoopbackGuard
 from tests.processes import Processes
+
+__all__ = ["engine", "simulator", "simulator_process"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -16,14 +16,17 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from exchanges.accounts import add_account
+from exchanges.freshness import PARTS, mark_fresh
 from exchanges.models import Account, Exchange, Mode
 from exchanges.syncing import sync_balances, sync_instruments, sync_quotes
+from execution_project.common import clock, installation
 from execution_project.common.actors import Actor
 from execution_project.common.api_keys import create_api_key
-from execution_project.common.models import Strategy
+from execution_project.common.models import Event, Strategy
 from execution_project.common.rights import EVERYTHING
 from positions.models import Holding
 from positions.opening import open_books
+from risk.boot_halt import accounts_halted_for_boot
 from risk.limits import tighten_or_set
 from risk.models import Reservation
 from tests.simulators import Simulator
@@ -73,9 +76,10 @@ class Engine:
         return document
 
     def refresh(self) -> None:
-        """Fresh quotes and balances, as the ticker would bring them."""
+        """Fresh quotes, balances and comparisons with the exchange, as the ticker would bring them."""
         sync_quotes(self.account)
         sync_balances(self.account)
+        mark_fresh(self.account, PARTS, clock.now())
 
 
 def make_engine(
@@ -86,6 +90,8 @@ def make_engine(
     balances: dict[str, str] | None = None,
 ) -> Engine:
     """Seed the (empty) test database with one simulator account of its own at one exchange."""
+    # The database was emptied since the last test, and with it the prefix that this process remembers.
+    installation.prefix.cache_clear()
     mark = secrets.token_hex(4)
     name, key = f"acc-{mark}", secrets.token_hex(32)
     secret = base64.b64encode(secrets.token_bytes(24)).decode() if exchange == "btcturk" else secrets.token_hex(32)
@@ -108,10 +114,17 @@ def make_engine(
     tighten_or_set("max_order_notional", account.mode, "account", name, Decimal(limit), reason="test", by=BY)
     open_books(account, by=BY)
     account.refresh_from_db()
-    _, api_key = create_api_key(f"key-{mark}", ["read", "trade", "operate"], by=BY)
+    # Tests and measurements ask faster than any client; the rate has tests of its own.
+    _, api_key = create_api_key(f"key-{mark}", ["read", "trade", "operate"], by=BY, requests_per_second=1_000_000)
     engine = Engine(simulator, account, api_key, Client())
     engine.refresh()
     return engine
+
+
+def started() -> bool:
+    """Whether the ticker's start is over: accounts were halted, reconciled, and may trade again."""
+    begun = Event.objects.filter(kind="trading.halted", actor="engine:boot").exists()
+    return begun and not accounts_halted_for_boot()
 
 
 def drain(*queues: str) -> int:

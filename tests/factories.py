@@ -10,7 +10,7 @@ import factory
 from factory.django import DjangoModelFactory
 
 from exchanges.credentials import seal_into
-from exchanges.models import Account, Balance, Instrument, Quote
+from exchanges.models import Account, AccountFreshness, Balance, Instrument, Quote
 from exchanges.reports import Fee, OrderReport, ReportedStatus, TradeReport
 from execution_project.common import clock, ids
 from execution_project.common.actors import Actor
@@ -19,7 +19,7 @@ from execution_project.common.models import Strategy
 from execution_project.common.rights import EVERYTHING
 from orders.models import Command, CommandKind, ExchangeOrder, Order
 from orders.reserving import set_reservation
-from positions.models import Fill, Holding
+from positions.models import Fill, Holding, Position
 from risk.models import Limit, Reservation
 
 BY = Actor("key:tester", "a test", rights=EVERYTHING)
@@ -95,6 +95,19 @@ class QuoteFactory(DjangoModelFactory):
     bid = Decimal("60000")
     ask = Decimal("60010")
     confirmed_at = factory.LazyFunction(clock.now)
+
+
+class AccountFreshnessFactory(DjangoModelFactory):
+    """Every part of the account's books was compared with the exchange just now."""
+
+    class Meta:
+        model = AccountFreshness
+        django_get_or_create = ("account",)
+
+    account = factory.SubFactory(AccountFactory)
+    orders_at = factory.LazyFunction(clock.now)
+    trades_at = factory.LazyFunction(clock.now)
+    balances_at = factory.LazyFunction(clock.now)
 
 
 class BalanceFactory(DjangoModelFactory):
@@ -242,6 +255,22 @@ class FillFactory(DjangoModelFactory):
     source = "test"
 
 
+class PositionFactory(DjangoModelFactory):
+    """1 BTC bought at 100."""
+
+    class Meta:
+        model = Position
+
+    account = factory.SubFactory(AccountFactory)
+    instrument = factory.SubFactory(InstrumentFactory)
+    net_quantity = Decimal("1")
+    cost = Decimal("100")
+    average_price = Decimal("100")
+    bought_quantity = Decimal("1")
+    fill_count = 1
+    updated_at = factory.LazyFunction(clock.now)
+
+
 def whole_order(*, status: str = "pending", **values: Any) -> Order:
     """An order as placing leaves it: with its exchange order, submit command and reservation.
 
@@ -258,6 +287,7 @@ def whole_order(*, status: str = "pending", **values: Any) -> Order:
 def funded_account(**funds: str) -> Account:
     """An account with a fresh BTCUSDT quote, a wide limit, and these funds both in the books and at the exchange."""
     account: Account = AccountFactory()
+    AccountFreshnessFactory(account=account)
     QuoteFactory()
     LimitFactory(scope_key=account.name)
     for asset, amount in funds.items():
@@ -266,10 +296,10 @@ def funded_account(**funds: str) -> Account:
     return account
 
 
-def api_key(*scopes: str, accounts: list[str] | None = None) -> str:
-    """The text of a new key; all scopes when none is given."""
+def api_key(*scopes: str, **options: Any) -> str:
+    """The text of a new key; all scopes when none is given, ``options`` as ``create_api_key`` takes them."""
     name = f"key-{ids.uuid7().hex[-12:]}"
-    return create_api_key(name, scopes or ("read", "trade", "operate"), by=BY, accounts=accounts)[1]
+    return create_api_key(name, scopes or ("read", "trade", "operate"), by=BY, **options)[1]
 
 
 def order_report(row: ExchangeOrder, status: ReportedStatus, cumulative: str = "0", **values: Any) -> OrderReport:

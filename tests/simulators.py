@@ -13,20 +13,11 @@ from typing import Any
 from tests.server import ROOT
 
 
-class Simulator:
-    """A running simulator on a free loopback port."""
+class ControlApi:
+    """The control API of a simulator that listens somewhere."""
 
-    def __init__(self, data_dir: Path, *options: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "exchanges.simulator", "--port", "0", "--data-dir", str(data_dir), *options],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert "listening on " in line, f"the simulator said {line!r}"
-        self.url = line.strip().rsplit(" ", 1)[-1]
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One call of the control API (docs/simulator.md)."""
@@ -64,6 +55,22 @@ class Simulator:
         """Set the displayed book: levels of this quantity, one tick apart, from these prices on."""
         query = "" if exchange == "binance" else f"?exchange={exchange}"
         self.call("POST", f"/sim/market/{symbol}{query}", {"bid": bid, "ask": ask, "quantity": quantity})
+
+
+class Simulator(ControlApi):
+    """A running simulator on a free loopback port."""
+
+    def __init__(self, data_dir: Path, *options: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "exchanges.simulator", "--port", "0", "--data-dir", str(data_dir), *options],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert "listening on " in line, f"the simulator said {line!r}"
+        super().__init__(line.strip().rsplit(" ", 1)[-1])
 
     @property
     def pid(self) -> int:

@@ -1,45 +1,24 @@
-"""The README's tour, run line by line against web, clusters and ticker as real processes."""
+"""The README's tour and the client guide's recipes, run line by line against web, clusters and ticker as processes."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
+import sys
 
 import pytest
 
 from exchanges.models import Quote
 from execution_project.common import clock
-from tests.engines import Engine, make_engine
-from tests.integration.test_worker_processes import start_web
-from tests.processes import Processes
-from tests.server import ROOT
+from tests.engines import Engine, make_engine, started
+from tests.integration.documents import blocks, run_python, run_shell
+from tests.processes import Processes, current_database_url
 from tests.waiting import wait_until
+from tests.web import start_web
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
-
-MARK = "@@@"
-PROMISE = re.compile(r"   # → (\d{3})(.*)$")
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 
-def tour() -> list[str]:
-    """The lines of the tour's sh blocks."""
-    _, _, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Tour\n")
-    section, _, _ = rest.partition("\n## ")
-    blocks = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
-
-
-def promised(line: str) -> tuple[str, list[str]] | None:
-    """The HTTP status and the texts that a line says its answer has."""
-    found = PROMISE.search(line)
-    if found is None:
-        return None
-    texts = found[2].strip()
-    return found[1], [texts] if " " in texts and '"' not in texts else texts.split()
-
-
-def test_every_line_answers_as_promised(engine: Engine, processes: Processes) -> None:
+def start_everything(engine: Engine, processes: Processes) -> tuple[dict[str, str], dict[str, str]]:
+    """Both exchanges, every cluster, ticker and web; returns the names to put in place and the environment."""
     turk = make_engine(engine.simulator, exchange="btcturk")
     for queue in ("submit-binance", "submit-btcturk", "cancel", "housekeeping"):
         processes.manage("run_cluster", queue)
@@ -47,27 +26,40 @@ def test_every_line_answers_as_promised(engine: Engine, processes: Processes) ->
     base = start_web(processes)
     placed_at = clock.now()
     wait_until(lambda: Quote.objects.filter(confirmed_at__gt=placed_at).count() >= 8, 30, "quotes of both exchanges")
-    lines = tour()
-    script = "\n".join(f"{line}\necho '{MARK}'" for line in lines)
-    script = script.replace("sim-binance", engine.account.name).replace("sim-btcturk", turk.account.name)
-    script = re.sub(r"^sleep \d$", "sleep 8", script, flags=re.MULTILINE)  # a busy machine
-    done = subprocess.run(
-        ["bash", "-eu"],
-        input=script,
-        env={**os.environ, "BASE": f"{base}/api/exec", "KEY": engine.api_key},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    answers = done.stdout.split(f"{MARK}\n")[:-1]
-    assert len(answers) == len(lines)
-    promises = [
-        (line, answer, promise) for line, answer in zip(lines, answers, strict=True) if (promise := promised(line))
-    ]
-    assert len(promises) >= 14
-    for line, answer, (status, texts) in promises:
-        assert answer.rstrip().rsplit("\n", 1)[-1] == status, f"{line}\n{answer}"
-        for text in texts:
-            assert text in answer, f"{line}\n{answer}"
+    wait_until(started, 30, "the start to be reconciled")
+    names = {"sim-binance": engine.account.name, "sim-btcturk": turk.account.name}
+    return names, {"BASE": f"{base}/api/exec", "KEY": engine.api_key}
+
+
+def test_every_line_of_the_readmes_tour_answers_as_promised(engine: Engine, processes: Processes) -> None:
+    names, environment = start_everything(engine, processes)
+    lines = [line for _, text in blocks("README.md", "Tour") for line in text.splitlines()]
+    assert run_shell(lines, names=names, **environment) >= 14
+
+
+def test_every_recipe_of_the_client_guide_does_what_it_says(engine: Engine, processes: Processes) -> None:
+    names, environment = start_everything(engine, processes)
+    whole = blocks("docs/client-guide.md")
+    run_python("\n".join(text for language, text in whole if language == "python"), names=names, **environment)
+    lines = [line for language, text in whole if language == "sh" for line in text.splitlines()]
+    assert run_shell(lines, names=names, **environment) >= 14
+
+
+def test_going_live_in_the_order_of_its_document(engine: Engine, processes: Processes) -> None:
+    """Every command, against the simulator instead of the exchange; nothing else differs."""
+    start_everything(engine, processes)
+    key, secret = "desk-key-0001", "desk-secret-0001"
+    body = {"name": "desk", "api_key": key, "api_secret": secret, "balances": {"USDT": "1000", "BTC": "0.01"}}
+    engine.simulator.call("POST", "/sim/accounts", body)
+    lines = [line for language, text in blocks("docs/going-live.md") for line in text.splitlines() if language == "sh"]
+    names = {
+        "manage.py ": f"{sys.executable} manage.py ",
+        "--mode live": f"--mode sandbox --rest-url {engine.simulator.url}",
+    }
+    environment = {
+        "DESK_KEY": key,
+        "DESK_SECRET": secret,
+        "DATABASE_URL": current_database_url(),
+        "DJANGO_SETTINGS_MODULE": "execution_project.settings",
+    }
+    assert run_shell(lines, names=names, **environment) >= 6

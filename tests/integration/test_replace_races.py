@@ -302,7 +302,7 @@ def test_the_rest_of_an_old_replace_is_not_placed(engine: Engine) -> None:
     follow_account(engine.account)
     patch(engine, order_id, quantity="0.05", price="59100.00")
     engine.simulator.fault("drop_after", call="DELETE /api/v3/order")
-    engine.simulator.fault("drop_before", call="GET /api/v3/order")
+    engine.simulator.fault("drop_before", call="GET /api/v3/order", times=3)
     drain("cancel")
     follow_account(engine.account)
     Command.objects.filter(kind="replace").update(created_at=clock.now() - timedelta(hours=1))

@@ -257,6 +257,13 @@ def test_one_replace_at_a_time_and_none_of_an_ended_order(engine: Engine) -> Non
     assert patch(engine, order_id, price="59600.00")[1]["code"] == "NOT_WORKING"
 
 
+def test_a_denied_order_cannot_be_replaced(engine: Engine) -> None:
+    status, denied = engine.limit("BUY", "9000", "59000.00")
+    assert status == 422
+    status, refused = patch(engine, denied["order"]["id"], price="59600.00")
+    assert (status, refused["code"]) == (409, "NOT_WORKING")
+
+
 def test_replaces_cannot_spend_more_than_there_is(engine: Engine) -> None:
     """A replace reserves only the difference, and that must be there."""
     first = resting(engine, "10", "59000.00")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from io import StringIO
-
 import pytest
-from django.core.management import call_command
 
 from orders.models import Attempt
+from tests.commands import run
 from tests.engines import drain, make_engine
 from tests.simulators import Simulator
 
@@ -32,12 +30,8 @@ def history(request: pytest.FixtureRequest, transactional_db: None, simulator: S
 
 
 def replay(account: str) -> tuple[int, str]:
-    output = StringIO()
-    try:
-        call_command("replay_evidence", account=account, stdout=output, stderr=StringIO())
-    except SystemExit as end:
-        return int(end.code or 0), output.getvalue()
-    return 0, output.getvalue()
+    ran = run("replay_evidence", "--account", account)
+    return ran.code, ran.out
 
 
 def test_history_is_read_as_it_was_recorded(history: str) -> None:
@@ -49,5 +43,5 @@ def test_what_is_read_differently_is_shown(history: str) -> None:
     attempt = Attempt.objects.filter(kind="submit", outcome="accepted").order_by("id")[0]
     Attempt.objects.filter(id=attempt.id).update(outcome="unknown")
     status, output = replay(history)
-    assert status == 1
+    assert status == 3
     assert f"order {attempt.command.order_id} submit outcome: recorded unknown, now accepted" in output

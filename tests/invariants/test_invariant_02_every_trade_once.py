@@ -14,8 +14,10 @@ from execution_project.common.actors import Actor
 from execution_project.common.rights import EVERYTHING
 from orders.ingest import ingest
 from orders.models import Order
+from orders.reconciliation import reconcile
 from positions.models import Fill, Holding, LedgerEntry, Position
 from risk.models import Reservation
+from tests.engines import Engine, holdings
 from tests.factories import order_report, trade_report, whole_order
 from tests.threads import together
 
@@ -73,3 +75,26 @@ def test_invariant_02_racing_deliveries_book_once() -> None:
     said = reports_of(order)
     together(6, lambda number: ingest(order.account, said[:: 1 if number % 2 else -1], by=BY))
     assert_booked_once(order)
+
+
+@pytest.mark.e2e
+def test_invariant_02_trades_of_other_programs_are_booked_once(engine: Engine) -> None:
+    """Found as a working order, by its trades, by many at once, and again: every trade once, and the books agree."""
+    for number, body in enumerate(
+        (
+            {"type": "LIMIT", "price": "60010.00", "time_in_force": "GTC", "quantity": "0.02"},
+            {"type": "LIMIT", "price": "59000.00", "time_in_force": "GTC", "quantity": "0.04"},
+            {"type": "MARKET", "quantity": "0.03"},
+        )
+    ):
+        whole = {"account": engine.account.name, "symbol": "BTCUSDT", "side": "BUY", "client_order_id": f"web-{number}"}
+        engine.simulator.call("POST", "/sim/orders", {**whole, **body})
+    engine.simulator.trade("BTCUSDT", "58990", "0.01", "SELL")
+    together(4, lambda number: reconcile(engine.account, by=BY))
+    for _ in range(2):
+        assert reconcile(engine.account, by=BY).new_fills == 0
+    told = engine.simulator.call("GET", f"/sim/trades?account={engine.account.name}&symbol=BTCUSDT")
+    booked = Fill.objects.filter(account=engine.account).values_list("trade_id", "exchange_order_id")
+    assert sorted(booked) == sorted((str(trade["id"]), str(trade["order_id"])) for trade in told)
+    assert holdings(engine) == engine.simulator.balances(engine.account.name)
+    assert Order.objects.filter(origin="external").count() == 3

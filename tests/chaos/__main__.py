@@ -1,0 +1,204 @@
+"""``make chaos SEED=n``: clients trade on both exchanges while everything fails; then everything must come to rest.
+
+Exit status 0 when no order was sent twice or lost and the books equal the exchange to the last digit, else 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+
+from tests.chaos.clients import Client, Ledger
+from tests.chaos.mischief import DatabaseDeaths, Faults, ForeignOrders, Kills, Mischief, StandingFaults
+from tests.chaos.verdict import Line, restless, rows, verdict
+from tests.server import ROOT
+from tests.simulators import Simulator
+from tests.web import free_port
+
+ACCOUNTS = ["sim-binance", "sim-btcturk"]
+CLIENTS_EACH = 2
+START_S = 90.0
+REST_S = 240.0
+
+
+class Run:
+    """One engine with its supervisor, one simulator, and the trouble between them."""
+
+    def __init__(self, folder: Path, seed: int, seconds: float, say: Callable[[str], None]):
+        self.folder, self.seed, self.seconds, self.say = folder, seed, seconds, say
+        self.data_dir = folder / "data"
+        self.counts: Counter[str] = Counter()
+        self.ledger = Ledger()
+
+    def __enter__(self) -> Run:
+        (self.folder / "simulator").mkdir()
+        self.data_dir.mkdir()
+        self.simulator = Simulator(self.folder / "simulator", "--seed", str(self.seed), "--short-bounds")
+        self.port = free_port()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("DATABASE_URL")}
+        environment |= {
+            "EXEC_READ_DOTENV": "0",
+            "EXEC_DATA_DIR": str(self.data_dir),
+            "EXEC_PORT": str(self.port),
+            "EXEC_SIMULATOR_PORT": self.simulator.url.rsplit(":", 1)[-1],
+            "EXEC_DEMO": "false",
+            "EXEC_DATABASE_ROLE": "exec_engine",
+            "DJANGO_SETTINGS_MODULE": "execution_project.settings",
+        }
+        self.log = (self.folder / "engine.log").open("wb")
+        self.supervisor = subprocess.Popen(
+            [sys.executable, "-m", "execution_project.supervisor", "--without", "simulator", "--without", "static"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.supervisor.send_signal(signal.SIGTERM)
+        try:
+            self.supervisor.wait(60)
+        except subprocess.TimeoutExpired:
+            self.supervisor.send_signal(signal.SIGTERM)
+            self.supervisor.wait(60)
+        self.simulator.stop()
+        self.log.close()
+
+    @property
+    def base(self) -> str:
+        """Of the API."""
+        return f"http://127.0.0.1:{self.port}/api/exec"
+
+    @property
+    def url(self) -> str:
+        """Of the engine's database."""
+        return (self.data_dir / "run" / "database-url").read_text(encoding="utf-8").strip()
+
+    def _key(self) -> str:
+        return (self.data_dir / "run" / "api-key").read_text(encoding="utf-8").strip()
+
+    def await_ready(self) -> None:
+        """Until an order would pass the gate on both accounts."""
+        deadline = time.monotonic() + START_S
+        waiting = dict.fromkeys(ACCOUNTS, "nothing asked yet")
+        while waiting:
+            if self.supervisor.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"The engine is not ready: {waiting}; see {self.folder / 'engine.log'}")
+            for account in list(waiting):
+                symbol = "BTCUSDT" if account == "sim-binance" else "USDTTRY"
+                body = {"account": account, "symbol": symbol, "side": "SELL", "type": "MARKET"}
+                body |= {"quantity": "0.001" if symbol == "BTCUSDT" else "5", "validate_only": True}
+                try:
+                    answer = requests.post(
+                        f"{self.base}/order", json=body, headers={"Authorization": f"Bearer {self._key()}"}, timeout=5
+                    )
+                    waiting[account] = answer.text[:300]
+                    if answer.status_code == 200:
+                        del waiting[account]
+                except (OSError, requests.RequestException) as error:
+                    waiting[account] = str(error)
+            time.sleep(0.3)
+
+    def trade(self) -> None:
+        """Clients and trouble, for the time that was asked for."""
+        key = self._key()
+        clients = [
+            Client(number, self.seed, self.base, key, account, self.simulator, self.ledger)
+            for number, account in enumerate(ACCOUNTS * CLIENTS_EACH)
+        ]
+        trouble: list[Mischief] = [
+            Faults(self.seed, self.simulator),
+            StandingFaults(self.seed, self.simulator),
+            ForeignOrders(self.seed, self.simulator),
+            Kills(self.seed, self.supervisor.pid),
+            DatabaseDeaths(self.seed, self.data_dir),
+        ]
+        threads = [*clients, *trouble]
+        for thread in threads:
+            thread.start()
+        ends = time.monotonic() + self.seconds
+        while (left := ends - time.monotonic()) > 0:
+            time.sleep(min(10, left))
+            self.say(f"{max(0, ends - time.monotonic()):4.0f} s left, {len(self.ledger.orders)} orders")
+        for thread in trouble:
+            thread.stopping.set()
+        for thread in clients:
+            thread.stopping.set()
+        for thread in threads:
+            thread.join()
+        for mischief in trouble:
+            self.counts += mischief.counts
+
+    def come_to_rest(self) -> tuple[float, dict[str, int]]:
+        """The exchange works again, every order is asked to end; seconds until nothing moves, and what still does."""
+        self.simulator.call("DELETE", "/sim/faults")
+        began = time.monotonic()
+        ender = Client(99, self.seed, self.base, self._key(), ACCOUNTS[0], self.simulator, self.ledger)
+        for account in ACCOUNTS:
+            ender.call("DELETE", f"orders?account={account}")
+        moving: dict[str, int] = {"everything": 1}
+        while moving and time.monotonic() - began < REST_S:
+            time.sleep(0.5)
+            moving = restless(self.url) or self._books_behind()
+            if int(time.monotonic() - began) % 20 == 0:
+                self.say(f"coming to rest: {moving}")
+        return time.monotonic() - began, moving
+
+    def _books_behind(self) -> dict[str, int]:
+        """Trades of foreign orders that are not booked yet: nothing of ours moves, and still the books are late."""
+        there = sum(len(self.simulator.call("GET", f"/sim/trades?account={account}")) for account in ACCOUNTS)
+        [(here,)] = rows(self.url, "SELECT count(*) FROM positions_fill")
+        return {"trades not booked": there - here} if there > here else {}
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=60, help="how long it is troubled (default 60)")
+    parser.add_argument("--keep", action="store_true", help="leave the folder with logs and database behind")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix=f"chaos-{arguments.seed}-"))
+    folder.chmod(0o755)
+
+    def say(text: str) -> None:
+        print(f"chaos {arguments.seed}: {text}", file=sys.stderr, flush=True)
+
+    with Run(folder, arguments.seed, arguments.seconds, say) as run:
+        run.await_ready()
+        say("ready")
+        run.trade()
+        took, moving = run.come_to_rest()
+        lines, words = verdict(run.url, run.simulator, ACCOUNTS, run.ledger)
+    words += [f"still moving: {count} {what}" for what, count in moving.items()]
+    lines += [Line(f"trouble: {what}", str(count)) for what, count in sorted(run.counts.items())]
+    lines.append(Line("seconds until nothing moved", f"{took:.1f}", not moving))
+    width = max(len(line.what) for line in lines)
+    print(f"seed {arguments.seed}, {arguments.seconds:.0f} s of trouble")
+    for line in lines:
+        mark = {None: " ", True: "✓", False: "✗"}[line.good]
+        print(f"{mark} {line.what:<{width}}  {line.figure}")
+    for text in words[:50]:
+        print(f"  {text}")
+    failed = bool(words) or any(line.good is False for line in lines)
+    print("FAILED" if failed else "passed", f"(logs in {folder})" if failed or arguments.keep else "")
+    if not failed and not arguments.keep:
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
