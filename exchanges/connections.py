@@ -25,7 +25,7 @@ from exchanges.credentials import credentials_of
 from exchanges.http.reading import Patience
 from exchanges.models import LIVE_HOSTS, PLAIN_URL, SANDBOX_LIVE_LOOKALIKES, SECURE_URL, Account, Exchange, Mode
 from exchanges.reports import Evidence, Outcome, OutcomeKind, ReadFailed
-from exchanges.stamps import key_identity, next_stamp_ms
+from exchanges.stamps import StampAhead, key_identity, next_stamp_ms
 
 _local = threading.local()
 
@@ -153,12 +153,21 @@ def _make_adapter(account: Account) -> ExchangeAdapter:
             account.rest_url,
             before_call=before_call,
             after_call=after_call,
-            stamp=lambda now_ms: next_stamp_ms(identity, now_ms),
+            stamp=lambda now_ms: _read_stamp_ms(identity, now_ms),
             patience=Patience(),
         )
     return BinanceAdapter(
         credentials, account.rest_url, before_call=before_call, after_call=after_call, patience=Patience()
     )
+
+
+def _read_stamp_ms(identity: str, now_ms: int) -> int:
+    """The stamp of a read; one that cannot be had is a read that failed."""
+    try:
+        return next_stamp_ms(identity, now_ms)
+    except StampAhead as error:
+        evidence = Evidence("", "stamp", {}, error=str(error))
+        raise ReadFailed(Outcome(OutcomeKind.NOT_SENT, evidence, message=str(error), reason="stamp_ahead")) from error
 
 
 def write_stamp_ms(account: Account, now_ms: int) -> int:

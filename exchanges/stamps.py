@@ -12,6 +12,8 @@ from django.db import connection
 
 MAX_AHEAD_MS = 3000
 """How far a stamp may run ahead of the time; the exchange refuses it at 5000 (docs/btcturk.md §1)."""
+REFUSED_AHEAD_MS = 10_000
+"""A stamp that far ahead was refused by the exchange for certain, whatever we know of its clock: it used up nothing."""
 
 
 class StampAhead(Exception):
@@ -30,6 +32,9 @@ def key_identity(public_key: str) -> str:
 def next_stamp_ms(key_identity: str, now_ms: int) -> int:
     """``now_ms`` (exchange time), or one more than the key's last stamp if that is later. Raises ``StampAhead``.
 
+    A sequence that a wrong clock has carried beyond ``REFUSED_AHEAD_MS`` begins again at ``now_ms``: the key's calls,
+    cancels among them, must not wait for that time to come.
+
     One statement. Inside a transaction the key's row stays locked until its end, and every other caller waits for it;
     take the stamp before the transaction begins.
     """
@@ -37,9 +42,10 @@ def next_stamp_ms(key_identity: str, now_ms: int) -> int:
         cursor.execute(
             "INSERT INTO exchanges_stampsequence AS known (key_identity, last_stamp_ms) VALUES (%s, %s)"
             " ON CONFLICT (key_identity) DO UPDATE"
-            " SET last_stamp_ms = greatest(known.last_stamp_ms + 1, excluded.last_stamp_ms)"
+            " SET last_stamp_ms = CASE WHEN known.last_stamp_ms > excluded.last_stamp_ms + %s"
+            " THEN excluded.last_stamp_ms ELSE greatest(known.last_stamp_ms + 1, excluded.last_stamp_ms) END"
             " RETURNING last_stamp_ms",
-            [key_identity, now_ms],
+            [key_identity, now_ms, REFUSED_AHEAD_MS],
         )
         stamp_ms = int(cursor.fetchone()[0])
     if stamp_ms - now_ms > MAX_AHEAD_MS:

@@ -45,11 +45,17 @@ def book(account: Account, reports: Sequence[Report]) -> None:
 
 
 def look_again(account: Account, reason: str) -> None:
-    """Compare the account's working orders, trades and balances: a stream had a gap, or told too little."""
-    log.info("account %s is looked at over REST: %s", account.name, reason)
+    """Compare the account's working orders, trades and balances: a stream had a gap."""
+    log.info("account %s is compared with the exchange: %s", account.name, reason)
+    look_at_orders(account, reason)
+    resync(account)
+
+
+def look_at_orders(account: Account, reason: str) -> None:
+    """Ask the exchange for the account's working orders: an event told too little of one."""
+    log.debug("account %s has its orders looked at: %s", account.name, reason)
     ring_chore(HOUSEKEEPING_QUEUE, f"follow:{account.pk}", "orders.tasks.follow", account.pk)
     look_at_balances(account)
-    resync(account)
 
 
 def look_at_balances(account: Account) -> None:
@@ -72,4 +78,6 @@ def traded_symbols(exchange: str, mode: str) -> set[str]:
 
 def handlers() -> Handlers:
     """All of the above as the streams take it."""
-    return Handlers(ingest=book, resync=look_again, balances=look_at_balances, traded=traded_symbols)
+    return Handlers(
+        ingest=book, resync=look_again, follow=look_at_orders, balances=look_at_balances, traded=traded_symbols
+    )

@@ -5,11 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 from exchanges.models import Account, Mode
+from execution_project.common import clock
 from execution_project.common.chores import ring_chore
+from execution_project.common.models import Chore
 from orders.queues import HOUSEKEEPING_QUEUE
+from orders.reconciliation import TRADES_EVERY
+from positions.models import TradeCursor
 
 # One task at a time works on housekeeping, and prices wait behind it.
 TRADES_WITHIN = timedelta(seconds=3)
+ALL_AT_MOST_EVERY = timedelta(seconds=10)
 
 
 def ring_order_reconciliations() -> int:
@@ -24,11 +29,20 @@ def ring_trade_reconciliations() -> int:
 
 def resync(account: Account) -> None:
     """Compare working orders, the trades of every symbol, and balances as soon as possible: a stream had a gap, or
-    something is there that the books do not know."""
+    something is there that the books do not know.
+
+    Every symbol is due from now on. All of them are read at once, unless that was done a moment ago: then the next
+    tick does it, for an exchange grants only so many reads a minute.
+    """
     if account.books_opened_at is None or account.mode == Mode.PAPER:
         return
     _ring(account, "orders")
-    ring_chore(HOUSEKEEPING_QUEUE, f"reconcile-all:{account.pk}", "orders.tasks.reconcile_all_trades", account.pk)
+    now = clock.now()
+    due = now - TRADES_EVERY
+    TradeCursor.objects.filter(account=account, updated_at__gt=due).update(updated_at=due)
+    name = f"reconcile-all:{account.pk}"
+    if not Chore.objects.filter(name=name, finished_at__gt=now - ALL_AT_MOST_EVERY).exists():
+        ring_chore(HOUSEKEEPING_QUEUE, name, "orders.tasks.reconcile_all_trades", account.pk)
     ring_chore(HOUSEKEEPING_QUEUE, f"balances:{account.pk}", "orders.tasks.refresh_balances", account.pk)
 
 

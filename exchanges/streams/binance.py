@@ -66,7 +66,7 @@ class BinancePrivate(Talk):
     def missed(self, error: Unparsable) -> None:
         """What could not be read may have been a fill."""
         super().missed(error)
-        self._emit(Look("an event that cannot be read"))
+        self._emit(Look("an event that cannot be read", gap=True))
 
     def _event(self, event: dict[str, Any]) -> None:
         kind = event.get("e")

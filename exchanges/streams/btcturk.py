@@ -124,7 +124,7 @@ class BtcturkPrivate(_BtcturkTalk):
     def missed(self, error: Unparsable) -> None:
         """What could not be read may have been a fill."""
         super().missed(error)
-        self._emit(Look("an event that cannot be read"))
+        self._emit(Look("an event that cannot be read", gap=True))
 
 
 class BtcturkMarket(BookTalk, _BtcturkTalk):

@@ -62,7 +62,9 @@ class Handlers:
     ingest: Callable[[Account, Sequence[Report]], object]
     """Book reports. Safe to repeat."""
     resync: Callable[[Account, str], object]
-    """Have the account looked at over REST: after every gap, and when an event tells too little; with the reason."""
+    """Have the account compared with the exchange over REST, with the reason: something may have been missed."""
+    follow: Callable[[Account, str], object]
+    """Have the account's working orders looked at over REST, with the reason: an event tells too little."""
     balances: Callable[[Account], object]
     """The account's balances are not what they were."""
     traded: Callable[[str, str], Collection[str]]
@@ -136,7 +138,7 @@ class Outlet:
     def put(self, hint: Hint) -> None:
         """Take a hint from the loop; never blocks."""
         if len(self._waiting) >= MOST_WAITING:
-            self._waiting = [Look("more events than could be handled")]
+            self._waiting = [Look("more events than could be handled", gap=True)]
         self._waiting.append(hint)
         self._idle.clear()
         self._news.set()
@@ -157,11 +159,13 @@ class Outlet:
 
     async def _handle(self, hints: list[Hint]) -> None:
         reports = [report for hint in hints if isinstance(hint, Reports) for report in hint.reports]
-        looks = [hint.reason for hint in hints if isinstance(hint, Look)]
+        looks = [hint for hint in hints if isinstance(hint, Look)]
         if reports and not await self._patiently(self._handlers.ingest, self._account, reports):
-            looks.append("events that could not be booked")
-        if looks:
-            await self._patiently(self._handlers.resync, self._account, looks[-1])
+            looks.append(Look("events that could not be booked", gap=True))
+        if gaps := [look for look in looks if look.gap]:
+            await self._patiently(self._handlers.resync, self._account, gaps[-1].reason)
+        elif looks:
+            await self._patiently(self._handlers.follow, self._account, looks[-1].reason)
         if any(isinstance(hint, BalancesMoved) for hint in hints):
             await self._patiently(self._handlers.balances, self._account)
 
@@ -239,7 +243,7 @@ class PrivateStream(_Kept):
     def _connected(self, gap: bool) -> None:
         # Subscribed first, looked at second: what happens in between is seen at least once.
         if gap:
-            self.outlet.put(Look("the private stream has come up"))
+            self.outlet.put(Look("the private stream has come up", gap=True))
 
     async def _failed(self, error: Exception) -> None:
         if isinstance(error, Refused):

@@ -45,9 +45,13 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Something has happened that only the exchange's REST interface tells exactly."""
+    """Something has happened that only the exchange's REST interface tells exactly.
+
+    ``gap``: anything may have been missed, other programs' trades too; else it concerns an order that is working.
+    """
 
     reason: str
+    gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,12 +94,18 @@ def verdict(url: str, control: ControlApi, accounts: list[str], ledger: Ledger) 
 
     known = {str(row[0]) for row in rows(url, "SELECT id FROM orders_order")}
     lost = [f"{key} → {order}" for key, order in ledger.orders.items() if order not in known]
-    ids = {row[0] for row in rows(url, "SELECT client_order_id FROM orders_exchangeorder")}
+    ids = set(
+        rows(
+            url,
+            "SELECT a.name, e.exchange_order_id FROM orders_exchangeorder e JOIN orders_order o ON o.id = e.order_id"
+            " JOIN exchanges_account a ON a.id = o.account_id",
+        )
+    )
     lost += [
-        f"{account} {order['client_order_id']}"
+        f"{account} {order['order_id']} {order['client_order_id']}"
         for account in accounts
         for order in control.call("GET", f"/sim/orders?account={account}")
-        if order["client_order_id"] not in ids
+        if (account, str(order["order_id"])) not in ids
     ]
     words += [f"lost: {name}" for name in lost]
 

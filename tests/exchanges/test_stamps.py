@@ -12,8 +12,12 @@ import pytest
 from django.db import connection, connections
 
 from exchanges.models import StampSequence
-from exchanges.stamps import MAX_AHEAD_MS, StampAhead, key_identity, next_stamp_ms
+from exchanges.reports import ReadFailed
+from exchanges.stamps import MAX_AHEAD_MS, REFUSED_AHEAD_MS, StampAhead, key_identity, next_stamp_ms
+from exchanges.syncing import sync_balances
 from execution_project.common import clock
+from tests.engines import make_engine
+from tests.simulators import Simulator
 
 PROCESSES = 8
 EACH = 100
@@ -39,6 +43,23 @@ def test_a_stamp_that_the_exchange_would_refuse_is_not_given() -> None:
     with pytest.raises(StampAhead, match="3001 ms"):
         next_stamp_ms(KEY, 100_001 - MAX_AHEAD_MS)
     assert next_stamp_ms(KEY, 200_000) == 200_000
+
+
+@pytest.mark.django_db
+def test_a_sequence_that_a_wrong_clock_carried_away_begins_again() -> None:
+    next_stamp_ms(KEY, 200_000)
+    with pytest.raises(StampAhead):
+        next_stamp_ms(KEY, 200_000 - REFUSED_AHEAD_MS)
+    assert next_stamp_ms(KEY, 200_000 - REFUSED_AHEAD_MS - 1) == 200_000 - REFUSED_AHEAD_MS - 1
+    assert next_stamp_ms(KEY, 200_000 - REFUSED_AHEAD_MS) == 200_000 - REFUSED_AHEAD_MS
+
+
+@pytest.mark.e2e
+def test_a_read_that_gets_no_stamp_is_a_read_that_failed(transactional_db: None, simulator: Simulator) -> None:
+    account = make_engine(simulator, exchange="btcturk").account
+    StampSequence.objects.update(last_stamp_ms=clock.now_ms() + 8_000)
+    with pytest.raises(ReadFailed, match="ahead of the exchange's time"):
+        sync_balances(account)
 
 
 @pytest.fixture

@@ -12,13 +12,15 @@ import pytest
 from django.core.management import CommandError, get_commands, load_command_class
 
 from exchanges.models import Account, Balance
+from execution_project.common.approvals import request_approval
 from execution_project.common.ids import uuid7
 from execution_project.common.models import IdempotencyKey
 from orders import notifications
 from orders.api import waiting
 from orders.models import Order
 from tests.commands import Ran, our_commands, row_counts, run, run_program
-from tests.engines import Engine, drain
+from tests.engines import BY, Engine, drain
+from tests.factories import BreakFactory
 from tests.processes import ROOT
 from tests.waiting import wait_until
 
@@ -302,6 +304,7 @@ def test_books_open_with_what_a_dry_run_shows(engine: Engine) -> None:
 ARGUMENTS: dict[str, list[str]] = {
     "add_account": ["new", "--exchange", "binance", "--mode", "paper"],
     "add_strategy": ["new"],
+    "approve": ["APPROVAL", "--reason", "x"],
     "cancel_order": ["ORDER"],
     "create_api_key": ["new", "--scope", "read"],
     "explain_order": ["ORDER"],
@@ -312,6 +315,9 @@ ARGUMENTS: dict[str, list[str]] = {
         *("--account", "ACCOUNT", "--symbol", "BTCUSDT", "--side", "BUY", "--type", "MARKET"),
         *("--quantity", "0.01"),
     ],
+    "refuse": ["APPROVAL"],
+    "resolve_break": ["BREAK", "--reason", "a deposit by hand"],
+    "resolve_order": ["ORDER", "--outcome", "rejected", "--reason", "x"],
     "revoke_api_key": ["KEY"],
     "rotate_credentials": ["ACCOUNT", "--key-env", "Y_KEY", "--secret-env", "Y_KEY"],
     "set_foreign_orders": ["ACCOUNT", "adopt", "--reason", "x"],
@@ -326,7 +332,13 @@ def test_every_command_answers_in_json_and_a_dry_run_writes_nothing(
     monkeypatch.setenv("Y_KEY", "another-key-0123456789")
     order = resting(engine)["id"]
     opened_at = engine.account.books_opened_at
-    places = {"ORDER": order, "ACCOUNT": engine.account.name, "KEY": engine.api_key.split("_")[1]}
+    places = {
+        "ORDER": order,
+        "ACCOUNT": engine.account.name,
+        "KEY": engine.api_key.split("_")[1],
+        "APPROVAL": str(request_approval("lift_latch", "global", reason="x", by=BY).id),
+        "BREAK": str(BreakFactory(account=engine.account).id),
+    }
     rehearsed: set[str] = set()
     for name in our_commands():
         if name in DAEMONS | DEVELOPMENT:

@@ -12,7 +12,6 @@ from django.core.management import CommandError, call_command
 from execution_project.common import installation
 from orders.models import Break, Order
 from risk.models import TradingState
-from tests.engine_fixtures import engine, simulator, simulator_process
 from tests.engines import Engine
 
 __all__ = ["engine", "simulator", "simulator_process"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine_fixtures import engine, simulator, simulator_process
 from tests.engines import Engine, make_engine
 from tests.simulators import Simulator
 

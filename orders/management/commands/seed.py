@@ -30,6 +30,8 @@ STREAM_PATHS = {Exchange.BINANCE: "/ws-api/v3", Exchange.BTCTURK: "/ws"}
 STRATEGY = "demo"
 API_KEY_NAME = "first"
 ORDER_LIMIT = Decimal(25_000)
+# A host of its own for each exchange, as in earnest: a pause or a ban of the one does not hold up the other.
+HOSTS = {Exchange.BINANCE: "127.0.0.1", Exchange.BTCTURK: "localhost"}
 BALANCES = {
     Exchange.BINANCE: {"USDT": "1000000", "BTC": "10", "ETH": "100", "BNB": "100"},
     Exchange.BTCTURK: {"TRY": "40000000", "USDT": "100000", "BTC": "10", "ETH": "100"},
@@ -75,8 +77,8 @@ class Command(BaseCommand):
 
     def _account(self, name: str, exchange: Exchange) -> Account:
         """The simulator account, its twin at the simulator, and the URLs on which the simulator listens this time."""
-        url = f"http://127.0.0.1:{settings.EXEC_SIMULATOR_PORT}"
-        ws_url = f"ws://127.0.0.1:{settings.EXEC_SIMULATOR_PORT}{STREAM_PATHS[exchange]}"
+        url = f"http://{HOSTS[exchange]}:{settings.EXEC_SIMULATOR_PORT}"
+        ws_url = f"ws://{HOSTS[exchange]}:{settings.EXEC_SIMULATOR_PORT}{STREAM_PATHS[exchange]}"
         account = Account.objects.filter(name=name).first()
         if account is None:
             # Base64 is what BTCTurk's secrets are in; Binance takes any text.

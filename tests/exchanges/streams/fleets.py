@@ -51,6 +51,7 @@ class Heard:
         return Handlers(
             ingest=lambda account, reports: self.reports.extend(reports),
             resync=lambda account, reason: self.looks.append((account.name, reason)),
+            follow=lambda account, reason: self.looks.append((account.name, reason)),
             balances=lambda account: self.balances.append(account.name),
             traded=lambda exchange, mode: self.symbols,
         )
