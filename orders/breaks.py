@@ -229,8 +229,8 @@ def what_an_end_does(row: Break) -> list[str]:
     """What the end of a break by hand does to books and account, in sentences."""
     if row.kind == BreakKind.BALANCE_MISMATCH and row.difference is not None:
         books = (
-            f"{plain(row.difference)} {row.subject} is booked as a transfer, so that the books of {row.account.name} hold"
-            " what the exchange showed. This is for deposits, withdrawals, rebates and airdrops only."
+            f"{plain(row.difference)} {row.subject} is booked as a transfer, so that the books of {row.account.name}"
+            " hold what the exchange showed. This is for deposits, withdrawals, rebates and airdrops only."
         )
     else:
         books = "No books change; the next comparison opens it again if the difference is still there."

@@ -21,8 +21,8 @@ class History:
     """What was sent for an order, what came of it, and why; every list oldest first.
 
     ``commands`` come with their attempts. ``fills`` and ``events`` are the newest 500. ``replace_decisions``: those of
-    its replaces, denied ones included. ``decision``: None for an order that was found at the exchange. ``evidence``: the
-    newest 100 rounds of looking for what nobody had seen.
+    its replaces, denied ones included. ``decision``: None for an order that was found at the exchange.
+    ``evidence``: the newest 100 rounds of looking for what nobody had seen.
     """
 
     exchange_orders: list[ExchangeOrder]

@@ -40,7 +40,9 @@ from orders.reserving import set_reservation
 ACT = "resolve_order"
 RESOLVED_BY_HAND = "RESOLVED_BY_HAND"
 RELEASED = "What is reserved for it is released, and it is not looked for any more."
-WORD_OF_THE_EXCHANGE = "Should the exchange show it after all, its word counts: it is reserved and followed again, and its fills are booked."
+WORD_OF_THE_EXCHANGE = (
+    "Should the exchange show it after all, its word counts: it is reserved and followed again, its fills are booked."
+)
 
 
 class Resolution(StrEnum):
@@ -206,7 +208,7 @@ def what_a_resolution_does(order: Order, resolution: Resolution) -> list[str]:
     """What an outcome that the order allows does to it, in sentences."""
     if resolution is Resolution.CANCELED:
         return [
-            f"The order ends canceled with what is filled, {plain(order.filled_quantity)}: it worked and works no more.",
+            f"The order ends canceled, filled {plain(order.filled_quantity)}: it worked and works no more.",
             RELEASED,
         ]
     if order.status == OrderStatus.SUBMIT_UNKNOWN:

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
 
+from execution_project.common import clock
 from execution_project.common.admin_filters import by_condition, by_time
 from execution_project.common.admin_values import (
     NONE,
@@ -24,7 +25,7 @@ from execution_project.common.admin_values import (
     moment,
     short_id,
 )
-from execution_project.common.read_only_admin import ReadOnlyAdmin, may, show
+from execution_project.common.read_only_admin import ReadOnlyAdmin, may
 from execution_project.common.rights import Right
 from risk.intent import scope_name
 from risk.models import Circuit, Decision, Limit, Reservation, State, TradingState
@@ -185,11 +186,18 @@ class ReservationAdmin(ReadOnlyAdmin):
         return amount(row.amount, row.asset)
 
 
-show(
-    Circuit,
-    *("refused_at", "account_name", "symbol", "code", "refusals", "open_until"),
-    search=("account_name",),
-    hint="account",
-    ordering=("-refused_at",),
-    small=True,
-)
+@admin.register(Circuit)
+class CircuitAdmin(ReadOnlyAdmin):
+    """Requests that the exchange has refused, the last refusal first; three in a row stop their symbol."""
+
+    small = True
+    ordering = ("-refused_at",)
+    list_display = ("refused_at", "account_name", "symbol", "code", "refusals", "open_until")
+    search_fields = ("account_name",)
+    search_help_text = "account"
+
+    def buttons(self, request: HttpRequest, row: Circuit) -> list[Button]:
+        """Close it, while it is open and for whoever may start trading."""
+        if row.open_until is None or row.open_until <= clock.now() or not may(request, Right.START):
+            return []
+        return [Button("Close circuit", reverse("admin:act_close_circuit", args=[row.pk]), "primary")]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import settings as test_settings
+from tests.browser.chromium import CHROMIUM, NO_BROWSER
 from tests.engine_fixtures import engine, simulator, simulator_process
 from tests.loopback import LoopbackGuard
 from tests.processes import Processes
@@ -18,6 +19,12 @@ __all__ = ["engine", "simulator", "simulator_process"]
 def pytest_configure(config: pytest.Config) -> None:
     """No test leaves this machine."""
     config.pluginmanager.register(LoopbackGuard(config), "loopback-guard")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A run without a browser says so last and loud."""
+    if CHROMIUM is None:
+        terminalreporter.write_line(f"!!! {NO_BROWSER}", red=True, bold=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -17,10 +17,10 @@ from execution_project.common.actors import Actor
 from execution_project.common.api_keys import create_api_key
 from execution_project.common.models import Strategy
 from execution_project.common.rights import EVERYTHING
-from orders.models import Command, CommandKind, ExchangeOrder, Order
+from orders.models import AbsenceEvidence, Break, Command, CommandKind, ExchangeOrder, Order
 from orders.reserving import set_reservation
 from positions.models import Fill, Holding, Position
-from risk.models import Limit, Reservation
+from risk.models import Circuit, Limit, Reservation
 
 BY = Actor("key:tester", "a test", rights=EVERYTHING)
 PREFIX = "T1"
@@ -282,6 +282,68 @@ def whole_order(*, status: str = "pending", **values: Any) -> Order:
     CommandFactory(order=order, exchange_order=row, status="done" if sent else "queued")
     set_reservation(order, row)
     return order
+
+
+def lost_order(**values: Any) -> Order:
+    """An order whose submit was sent and never answered."""
+    order = whole_order(status="submit_unknown", **values)
+    Command.objects.filter(order=order).update(status="unknown")
+    return order
+
+
+class AbsenceEvidenceFactory(DjangoModelFactory):
+    """A round that found nothing, asked at second ``at`` after it may count; one question was asked."""
+
+    class Meta:
+        model = AbsenceEvidence
+
+    class Params:
+        at = 0
+        start = factory.LazyFunction(lambda: clock.now() - timedelta(minutes=5))
+
+    exchange_order = factory.SubFactory(ExchangeOrderFactory)
+    order = factory.LazyAttribute(lambda row: row.exchange_order.order)
+    verdict = "negative"
+    asked_at = factory.LazyAttribute(lambda row: row.start + timedelta(seconds=row.at))
+    answered_at = factory.LazyAttribute(lambda row: row.asked_at + timedelta(seconds=1))
+    exchange_ms = factory.LazyAttribute(lambda row: 1_000_000 + int(row.at * 1000))
+    counts_from_ms = 1_000_000
+    bounds = factory.LazyFunction(lambda: {"quiet_ms": 10_000, "round_gap_ms": 30_000, "rounds": 2})
+    answers = factory.LazyFunction(
+        lambda: [
+            {"call": "open_orders", "path": "/open", "http_status": 200, "error": "", "characters": 2, "body": "[]"}
+        ]
+    )
+
+
+class BreakFactory(DjangoModelFactory):
+    """An order that is not ours, seen and open; a warning."""
+
+    class Meta:
+        model = Break
+
+    account = factory.SubFactory(AccountFactory)
+    kind = "unknown_order"
+    severity = "warning"
+    subject = factory.Sequence(lambda n: f"BTCUSDT {n}")
+    opened_at = factory.LazyFunction(clock.now)
+    last_seen_at = factory.LazyFunction(clock.now)
+
+
+class CircuitFactory(DjangoModelFactory):
+    """Three refusals in a row: BTCUSDT is stopped for five minutes."""
+
+    class Meta:
+        model = Circuit
+
+    account_name = "main"
+    symbol = "BTCUSDT"
+    request_hash = factory.Sequence(lambda n: f"hash-{n}")
+    request = factory.LazyFunction(dict)
+    code = "WOULD_MATCH"
+    refusals = 3
+    refused_at = factory.LazyFunction(clock.now)
+    open_until = factory.LazyFunction(lambda: clock.now() + timedelta(minutes=5))
 
 
 def funded_account(**funds: str) -> Account:

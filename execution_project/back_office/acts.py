@@ -22,22 +22,36 @@ from exchanges.models import Account
 from execution_project.back_office import effects
 from execution_project.back_office.chores import chore_lines
 from execution_project.back_office.effects import Effect
-from execution_project.back_office.forms import DecideForm, HaltForm, ReasonForm, SyncForm
+from execution_project.back_office.forms import (
+    AcknowledgeForm,
+    DecideForm,
+    HaltForm,
+    ReasonForm,
+    ResolveBreakForm,
+    ResolveOrderForm,
+    SyncForm,
+)
 from execution_project.back_office.pages import actor_of, page, problem_page
 from execution_project.back_office.scopes import Scope, choices, scope_of
 from execution_project.back_office.wording import age_of, number_of
 from execution_project.common import clock
 from execution_project.common.actors import Actor
-from execution_project.common.approvals import carry_out, decide_and_carry_out
+from execution_project.common.approvals import approval_of, carry_out, consequences, decide_and_carry_out
 from execution_project.common.models import Approval
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from execution_project.templatetags.back_office import words
+from orders.absence import Judged, judged_by_the_last
+from orders.breaks import RESOLVE_BREAK, acknowledge, listed_breaks, resolve
 from orders.canceling import cancel_scope, request_cancel
 from orders.killing import kill
 from orders.lifecycle import ENDED
-from orders.models import Order
+from orders.models import Break, Order
+from orders.resolving import ACT as RESOLVE_ORDER
+from orders.resolving import Resolution, UnknownOrder, propose_resolution, unknown_order
 from orders.sync_requests import Fact, facts_of, request_sync
+from risk.circuits import close_circuit
+from risk.models import Circuit
 from risk.trading_state import halt, propose_start, start
 
 DATABASE_SILENT = (
@@ -221,10 +235,9 @@ class CancelScopeAct(ScopeAct):
         return Outcome(words, reverse("admin:index"))
 
 
-class CancelOrderAct(Act):
-    """The end of one order."""
+class OrderAct(Act):
+    """An act on one order, which its path names."""
 
-    right, cause = Right.CANCEL, "cancel order"
     order: Order
 
     def look_up(self, named: dict[str, Any]) -> None:
@@ -239,6 +252,12 @@ class CancelOrderAct(Act):
         """The order's page."""
         return reverse("admin:orders_order_change", args=[self.order.id])
 
+
+class CancelOrderAct(OrderAct):
+    """The end of one order."""
+
+    right, cause = Right.CANCEL, "cancel order"
+
     def effect(self) -> Effect:
         """What it does to this order."""
         return effects.of_cancel_order(self.order)
@@ -249,6 +268,142 @@ class CancelOrderAct(Act):
         if order.status in ENDED:
             return Outcome(f"The order has ended: {order.ended_as or order.status}.", self.back())
         return Outcome("Asked the exchange for the order's end. It ends when the exchange says so.", self.back())
+
+
+OUTCOMES = {
+    Resolution.REJECTED: "rejected: the exchange never accepted it",
+    Resolution.CANCELED: "canceled: the exchange had it, and it works no more",
+}
+
+
+class ResolveOrderAct(OrderAct):
+    """The proposal of an end for an order that nobody knows the end of."""
+
+    right, cause, form_class = Right.RESOLVE, "resolve order", ResolveOrderForm
+    template = "back_office/resolve_order.html"
+    unknown: UnknownOrder | None
+
+    def look_up(self, named: dict[str, Any]) -> None:
+        """The order, with the evidence so far."""
+        super().look_up(named)
+        self.unknown = unknown_order(self.order)
+
+    def form(self, answers: QueryDict | None = None) -> forms.Form:
+        """With the outcomes that this order may have."""
+        form = super().form(answers)
+        outcome = form.fields["outcome"]
+        assert isinstance(outcome, forms.ChoiceField)  # noqa: S101  ResolveOrderForm says so
+        possible = () if self.unknown is None else self.unknown.outcomes
+        outcome.choices = [(each.value, OUTCOMES[each]) for each in possible]
+        return form
+
+    def effect(self) -> Effect:
+        """What it does to this order."""
+        return effects.of_resolve_order(self.order, self.unknown)
+
+    def context(self) -> dict[str, Any]:
+        """Every round of looking for it."""
+        return {"unknown": self.unknown, "rounds": _rounds(self.unknown)}
+
+    def carry_out(self, answers: dict[str, Any]) -> Outcome:
+        """Propose."""
+        propose_resolution(self.order.id, answers["outcome"], answers["reason"], self.by)
+        words = f"Proposed to end the order as {answers['outcome']}. Nothing ends until another person approves."
+        return Outcome(words, self.back(), messages.WARNING)
+
+
+ROUNDS_SHOWN = 50
+
+
+def _rounds(unknown: UnknownOrder | None) -> list[Judged]:
+    """The newest rounds, newest first."""
+    return [] if unknown is None else judged_by_the_last(unknown.rounds)[::-1][:ROUNDS_SHOWN]
+
+
+class BreakAct(Act):
+    """An act on one break, which its path names."""
+
+    right = Right.RESOLVE
+    row: Break
+
+    def look_up(self, named: dict[str, Any]) -> None:
+        """The break."""
+        break_id: UUID = named["break_id"]
+        row: Break | None = listed_breaks().filter(id=break_id).first()
+        if row is None:
+            raise Problem(404, "UNKNOWN_BREAK", f"There is no break {break_id}.")
+        self.row = row
+
+    def back(self) -> str:
+        """The break's page."""
+        return reverse("admin:orders_break_change", args=[self.row.id])
+
+
+class AcknowledgeAct(BreakAct):
+    """Somebody looks after a break."""
+
+    cause, form_class = "acknowledge break", AcknowledgeForm
+    template = "back_office/acknowledge_break.html"
+
+    def initial(self) -> dict[str, Any]:
+        """Whoever asks."""
+        return {"owner": self.row.owner or self.request.user.get_username(), "reason": "I look into it"}
+
+    def effect(self) -> Effect:
+        """What it does."""
+        return effects.of_acknowledge_break(self.row)
+
+    def carry_out(self, answers: dict[str, Any]) -> Outcome:
+        """Name the owner."""
+        by = actor_of(self.request, f"{self.cause}: {answers['reason']}")
+        row = acknowledge(self.row.id, answers["owner"], by)
+        return Outcome(f"{row.owner} looks after it.", self.back())
+
+
+class ResolveBreakAct(BreakAct):
+    """The end of a break by hand; for a severe one, or one that moves the books, the proposal."""
+
+    cause, form_class = "resolve break", ResolveBreakForm
+
+    def effect(self) -> Effect:
+        """What its end does."""
+        return effects.of_resolve_break(self.row)
+
+    def carry_out(self, answers: dict[str, Any]) -> Outcome:
+        """End it, or propose to."""
+        if resolve(self.row.id, answers["reason"], self.by).approval is None:
+            return Outcome("The break is resolved.", self.back())
+        words = "Proposed to resolve the break. Nothing ends until another person approves."
+        return Outcome(words, self.back(), messages.WARNING)
+
+
+class CloseCircuitAct(Act):
+    """A symbol that the exchange refused three times trades again before its time."""
+
+    right, cause = Right.START, "close circuit"
+    circuit: Circuit
+
+    def look_up(self, named: dict[str, Any]) -> None:
+        """The circuit."""
+        circuit_id: int = named["circuit_id"]
+        circuit = Circuit.objects.filter(pk=circuit_id).first()
+        if circuit is None:
+            raise Problem(404, "UNKNOWN_CIRCUIT", f"There is no circuit {circuit_id}: it may have closed by itself.")
+        self.circuit = circuit
+
+    def back(self) -> str:
+        """The list: a closed circuit has no page."""
+        return reverse("admin:risk_circuit_changelist")
+
+    def effect(self) -> Effect:
+        """What it does."""
+        return effects.of_close_circuit(self.circuit)
+
+    def carry_out(self, answers: dict[str, Any]) -> Outcome:
+        """Close every circuit of the symbol."""
+        row = self.circuit
+        close_circuit(row.account_name, row.symbol, reason=answers["reason"], by=self.by)
+        return Outcome(f"{row.symbol} trades on {row.account_name} again.", self.back())
 
 
 class SyncAct(Act):
@@ -323,11 +478,7 @@ class DecideAct(Act):
 
     def look_up(self, named: dict[str, Any]) -> None:
         """The proposal."""
-        approval_id: UUID = named["approval_id"]
-        approval = Approval.objects.filter(id=approval_id).first()
-        if approval is None:
-            raise Problem(404, "UNKNOWN_APPROVAL", f"There is no proposal {approval_id}.")
-        self.approval = approval
+        self.approval = approval_of(named["approval_id"])
 
     def effect(self) -> Effect:
         """What was proposed, and whether anything is left to decide."""
@@ -344,9 +495,29 @@ class DecideAct(Act):
             f"Decide: {row.act.replace('_', ' ')} {row.subject}",
             self._left_to_do(),
             "warning",
-            [self._situation()],
+            [self._situation(), *self._consequences()],
+            orders=self._orders(),
             facts=facts,
         )
+
+    def context(self) -> dict[str, Any]:
+        """Every round of looking for an order whose end was proposed."""
+        unknowns = [unknown_order(order) for order in self._orders()]
+        return {"rounds": [judged for unknown in unknowns for judged in _rounds(unknown)]}
+
+    def _consequences(self) -> list[str]:
+        """What approving does, while there is anything to decide."""
+        row = self.approval
+        decided = row.used_at is not None or row.approved is False or row.expires_at <= clock.now()
+        return [] if decided else consequences(row)
+
+    def _orders(self) -> list[Order]:
+        """The order that the proposal is about."""
+        row = self.approval
+        orders = Order.objects.select_related("account", "instrument", "strategy")
+        if row.act == RESOLVE_ORDER:
+            return list(orders.filter(id=row.subject))
+        return list(orders.filter(breaks__id=row.subject)) if row.act == RESOLVE_BREAK else []
 
     def _left_to_do(self) -> str:
         row = self.approval

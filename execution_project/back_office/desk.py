@@ -18,6 +18,7 @@ from execution_project.back_office.scopes import Scope
 from execution_project.back_office.wording import age_of, capped_count
 from execution_project.clusters import DEAF_AFTER_S
 from execution_project.common import clock
+from execution_project.common.approvals import open_approvals
 from execution_project.common.chores import OVERDUE
 from execution_project.common.models import Approval, Chore, Event, QueueBeat
 from execution_project.common.money import plain
@@ -174,11 +175,7 @@ def read_desk() -> Desk:
         beats=_beats(now),
         troubles=_troubles(now),
         refusals=_refusals(),
-        proposals=list(
-            Approval.objects.filter(used_at__isnull=True, expires_at__gt=now)
-            .exclude(approved=False)
-            .order_by("requested_at")[:ROWS]
-        ),
+        proposals=list(open_approvals()[:ROWS]),
         breaks=list(breaks.select_related("account").order_by("-id")[:ROWS]),
         breaks_words=capped_count(breaks.values("id"))[1],
     )

@@ -11,12 +11,17 @@ from execution_project.back_office.scopes import Scope
 from execution_project.back_office.wording import age_of, capped_count, number_of
 from execution_project.clusters import DEAF_AFTER_S
 from execution_project.common import clock
-from execution_project.common.models import Approval, QueueBeat
+from execution_project.common.approvals import proposals_for
+from execution_project.common.models import QueueBeat
+from execution_project.common.money import plain_or_none
+from orders.breaks import RESOLVE_BREAK, needs_second_person, what_an_end_does
 from orders.canceling import working_orders
 from orders.lifecycle import ENDED
-from orders.models import Order
+from orders.models import Break, BreakStatus, Order
 from orders.queues import CANCEL_QUEUE
-from risk.models import State, TradingState
+from orders.resolving import ACT as RESOLVE_ORDER
+from orders.resolving import UnknownOrder, what_a_resolution_does
+from risk.models import Circuit, State, TradingState
 from risk.trading_state import LIFT_LATCH
 
 ORDERS_SHOWN = 20
@@ -85,6 +90,13 @@ def _deaf_cancel_queue() -> list[str]:
     return [f"The cancel queue does not answer (last heard: {heard}): cancels wait until its workers are back."]
 
 
+def _proposed_before(act: str, subject: str) -> list[str]:
+    return [
+        f"{row.requested_by} has proposed this already ({row.reason}); it waits for a decision."
+        for row in proposals_for(act, subject)[:ORDERS_SHOWN]
+    ]
+
+
 def _with_orders(concerned: Concerned) -> dict[str, object]:
     return {
         "orders": concerned.orders,
@@ -151,10 +163,7 @@ def of_start(scope: Scope) -> Effect:
         if state.state == State.ACTIVE:
             sentences = ["It is active already; starting it is recorded and changes nothing else."]
         return Effect(f"Start {scope.words}", f"Start {scope.words}", "calm", sentences, warnings, facts=facts)
-    open_proposals = Approval.objects.filter(
-        act=LIFT_LATCH, subject=scope.name, decided_at__isnull=True, expires_at__gt=clock.now()
-    )
-    warnings += [f"{row.requested_by} has proposed this already; it waits for a decision." for row in open_proposals]
+    warnings += _proposed_before(LIFT_LATCH, scope.name)
     return Effect(
         f"Propose to start {scope.words}",
         "Propose the start",
@@ -211,5 +220,126 @@ def of_cancel_order(order: Order) -> Effect:
         ],
         warnings=_deaf_cancel_queue(),
         orders=[order],
+        facts=facts,
+    )
+
+
+ONLY_PROPOSED = (
+    "Nothing ends by this page: your request becomes a proposal, and another person with the right to approve has one"
+    " hour to decide."
+)
+WHAT_IS_UNKNOWN = {
+    "submit": "whether the exchange has it",
+    "replace": "whether the exchange has what a replace may have placed",
+    "working": "what became of it: it worked, and the exchange no longer shows it",
+}
+
+
+def of_resolve_order(order: Order, unknown: UnknownOrder | None) -> Effect:
+    """What stating an unknown order's end does: it becomes a proposal."""
+    facts = [
+        ("Order", str(order.id)),
+        ("Account", f"{order.account.name} ({order.account.get_mode_display()})"),
+        ("Status", order.get_status_display()),
+    ]
+    title = f"Resolve {order.side} {order.instrument.symbol}"
+    if unknown is None:
+        return Effect(title, "", "calm", ["Nothing about this order is unknown."], orders=[order], facts=facts)
+    facts += [
+        ("Client order id", unknown.exchange_order.client_order_id),
+        ("Unknown", f"{WHAT_IS_UNKNOWN[unknown.what]}, for {age_of(unknown.since, clock.now())}"),
+    ]
+    warnings = _proposed_before(RESOLVE_ORDER, str(order.id))
+    if not unknown.needs_operator:
+        warnings.append("The engine is still looking for it and may come to an end by itself.")
+    return Effect(
+        title,
+        "Propose this end",
+        "warning",
+        [
+            "Look at the exchange for its client order id first.",
+            ONLY_PROPOSED,
+            *(
+                f"As {outcome.value}: {' '.join(what_a_resolution_does(order, outcome))}"
+                for outcome in unknown.outcomes
+            ),
+        ],
+        warnings=warnings,
+        orders=[order],
+        facts=facts,
+    )
+
+
+def _break_facts(row: Break) -> list[tuple[str, str]]:
+    facts = [
+        ("Account", f"{row.account.name} ({row.account.get_mode_display()})"),
+        ("What differs", row.get_kind_display()),
+        ("Subject", row.subject),
+        ("Our books", row.expected),
+        ("The exchange", row.observed),
+        ("Difference", plain_or_none(row.difference) or ""),
+        ("Severity", row.get_severity_display()),
+        ("Status", row.get_status_display()),
+        ("Owner", row.owner),
+        ("Ended", row.resolution),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _orders_of(row: Break) -> list[Order]:
+    return list(Order.objects.select_related("account", "instrument", "strategy").filter(breaks=row))
+
+
+def of_acknowledge_break(row: Break) -> Effect:
+    """What naming an owner does."""
+    title, facts = f"Acknowledge {row.get_kind_display()}: {row.subject}", _break_facts(row)
+    if row.status == BreakStatus.RESOLVED:
+        return Effect(title, "", "calm", ["It has ended; nobody has to look after it."], facts=facts)
+    sentences = ["It stays open, and what it blocks stays blocked; everybody sees who looks after it."]
+    return Effect(title, "Acknowledge", "calm", sentences, orders=_orders_of(row), facts=facts)
+
+
+def of_resolve_break(row: Break) -> Effect:
+    """What the end of a break by hand does, or that it is only proposed."""
+    title, facts = f"Resolve {row.get_kind_display()}: {row.subject}", _break_facts(row)
+    if row.status == BreakStatus.RESOLVED:
+        return Effect(title, "", "calm", ["It has ended already."], facts=facts)
+    if not needs_second_person(row):
+        sentences = ["It ends at once, with your reason.", *what_an_end_does(row)]
+        return Effect(title, "Resolve", "warning", sentences, orders=_orders_of(row), facts=facts)
+    return Effect(
+        title,
+        "Propose the end",
+        "warning",
+        [
+            ONLY_PROPOSED,
+            *(f"When they approve: {sentence}" for sentence in what_an_end_does(row)),
+        ],
+        warnings=_proposed_before(RESOLVE_BREAK, str(row.id)),
+        orders=_orders_of(row),
+        facts=facts,
+    )
+
+
+def of_close_circuit(row: Circuit) -> Effect:
+    """What closing the circuit of a symbol does."""
+    facts = [
+        ("Account", row.account_name),
+        ("Symbol", row.symbol),
+        ("Refused as", f"{row.code}, {number_of(str(row.refusals), 'time')} in a row"),
+    ]
+    title = f"Close the circuit of {row.symbol} on {row.account_name}"
+    if row.open_until is None or row.open_until <= clock.now():
+        words = "It is not open: orders of the symbol pass."
+        return Effect(title, "", "calm", [words], facts=facts)
+    facts.append(("Open until", f"{row.open_until:%Y-%m-%d %H:%M:%S}"))
+    return Effect(
+        title,
+        "Close it",
+        "warning",
+        [
+            "At once: orders of this symbol are sent again, and what was counted against them is forgotten.",
+            "Whoever sent what the exchange refused has to be mended first: three more refusals open it again.",
+        ],
         facts=facts,
     )

@@ -33,6 +33,36 @@ class SyncForm(ReasonForm):
     )
 
 
+class ResolveOrderForm(ReasonForm):
+    """How an unknown order ended; which outcomes there are depends on the order."""
+
+    outcome = forms.ChoiceField(
+        widget=forms.RadioSelect,
+        error_messages={"required": "Say how it ended.", "invalid_choice": "Not possible here."},
+    )
+
+
+class AcknowledgeForm(ReasonForm):
+    """Who looks after a break."""
+
+    owner = forms.CharField(
+        max_length=128,
+        widget=forms.TextInput(attrs={"class": "bo-input", "autocomplete": "off"}),
+        label="Who looks after it",
+    )
+
+
+class ResolveBreakForm(ReasonForm):
+    """What explains the difference."""
+
+    reason = forms.CharField(
+        min_length=10,
+        max_length=256,
+        widget=forms.TextInput(attrs={"class": "bo-input", "autocomplete": "off"}),
+        help_text="What explains the difference; recorded with your name.",
+    )
+
+
 class DecideForm(ReasonForm):
     """Approve or refuse; ``again`` carries out a grant whose first try failed."""
 

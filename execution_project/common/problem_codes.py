@@ -40,6 +40,7 @@ _BY_STATUS: dict[int, tuple[str, ...]] = {
         "UNKNOWN_API_KEY",
         "UNKNOWN_APPROVAL",
         "UNKNOWN_BREAK",
+        "UNKNOWN_CIRCUIT",
         "UNKNOWN_SCOPE",
     ),
     405: ("METHOD_NOT_ALLOWED",),

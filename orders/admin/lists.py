@@ -24,11 +24,13 @@ from execution_project.common.admin_values import (
     moment,
     short_id,
 )
-from execution_project.common.read_only_admin import ReadOnlyAdmin, may, show
+from execution_project.common.read_only_admin import ReadOnlyAdmin, may
 from execution_project.common.rights import Right
 from orders.admin import order_page
+from orders.breaks import LISTED
 from orders.lifecycle import ENDED, OrderStatus
 from orders.models import AbsenceEvidence, Attempt, Break, Command, ExchangeOrder, Order
+from orders.resolving import outcomes_for
 
 # The condition of the index ``order_live``, word by word, so that the planner sees that the index answers it.
 _LIVE = ~Q(status__in=["denied", "rejected", "settled"])
@@ -97,10 +99,13 @@ class OrderAdmin(ReadOnlyAdmin):
         return link("exchanges_instrument", row.instrument_id, row.instrument.symbol)
 
     def buttons(self, request: HttpRequest, row: Order) -> list[Button]:
-        """Cancel, while there is something to cancel and for whoever may."""
-        if row.status in ENDED or not may(request, Right.CANCEL):
-            return []
-        return [Button("Cancel order", reverse("admin:act_cancel_order", args=[row.id]), "danger")]
+        """Cancel, while there is something to cancel; resolve what is unknown; each for whoever may."""
+        buttons = []
+        if may(request, Right.RESOLVE) and outcomes_for(row):
+            buttons.append(Button("Resolve …", reverse("admin:act_resolve_order", args=[row.id]), "primary"))
+        if row.status not in ENDED and may(request, Right.CANCEL):
+            buttons.append(Button("Cancel order", reverse("admin:act_cancel_order", args=[row.id]), "danger"))
+        return buttons
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """The order with what its page names."""
@@ -279,21 +284,15 @@ class AbsenceEvidenceAdmin(ReadOnlyAdmin):
         ]
 
 
-show(
-    Break,
-    *(
-        "opened_at",
-        "kind",
-        "severity",
-        "status",
-        "subject",
-        "expected",
-        "observed",
-        "difference",
-        "owner",
+@admin.register(Break)
+class BreakAdmin(ReadOnlyAdmin):
+    """Differences between our books and the exchange's, newest first."""
+
+    list_display = (
+        *("opened_at", "kind", "severity", "status", "subject", "expected", "observed", "difference", "owner"),
         "resolved_at",
-    ),
-    filters=(
+    )
+    list_filter = (
         by_condition(
             "standing",
             "standing",
@@ -301,7 +300,15 @@ show(
         ),
         by_time("id"),
         "severity",
-    ),
-    search=("id",),
-    hint="id of the break",
-)
+    )
+    search_fields = ("id",)
+    search_help_text = "id of the break"
+
+    def buttons(self, request: HttpRequest, row: Break) -> list[Button]:
+        """Take it and resolve it, while it is open and for whoever may."""
+        if row.status not in LISTED or not may(request, Right.RESOLVE):
+            return []
+        return [
+            Button("Acknowledge", reverse("admin:act_acknowledge_break", args=[row.id])),
+            Button("Resolve …", reverse("admin:act_resolve_break", args=[row.id]), "primary"),
+        ]

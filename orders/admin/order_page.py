@@ -38,6 +38,7 @@ from execution_project.common.admin_values import (
 )
 from execution_project.common.models import Event
 from execution_project.common.money import plain
+from orders.absence import Judged, judged_by_the_last
 from orders.models import AbsenceEvidence, Attempt, Command, ExchangeOrder, Order
 from positions.models import Fill
 from risk.models import Decision, Reservation
@@ -113,7 +114,7 @@ def context(order: Order) -> dict[str, Any]:
         "filled_share": _share(order, total),
         "timeline": moments,
         "timeline_more": _list_link("common_event", str(order.id), "all events of this order") if more else "",
-        "sections": _sections(order, rows, commands, attempts, fills, decisions, reservations),
+        "sections": _sections(order, rows, commands, attempts, fills, decisions, reservations, rounds),
     }
 
 
@@ -177,6 +178,7 @@ def _sections(
     fills: Sequence[Fill],
     decisions: Sequence[Decision],
     reservations: Sequence[Reservation],
+    rounds: Sequence[AbsenceEvidence],
 ) -> list[Section]:
     return [
         _request(order),
@@ -186,6 +188,7 @@ def _sections(
             [_exchange_order(row, order) for row in rows],
             empty="Nothing was prepared for the exchange.",
         ),
+        *_evidence(order, rows, rounds),
         _commands(commands, attempts),
         _fills(order, fills),
         *(_decision(order, decision) for decision in decisions),
@@ -204,6 +207,40 @@ def _sections(
             empty="Nothing is reserved for this order.",
         ),
     ]
+
+
+def _evidence(order: Order, rows: Sequence[ExchangeOrder], rounds: Sequence[AbsenceEvidence]) -> list[Section]:
+    """The rounds of looking for it, where there are any; the newest first."""
+    if not rounds:
+        return []
+    return [
+        Table(
+            "Evidence",
+            ["exchange order", "asked", "verdict", "counts", "found", "asked for"],
+            [_round(judged, rows) for judged in judged_by_the_last(rounds)[::-1]],
+            note=format_html(
+                "{} Enough rounds that count prove that it is not at the exchange; counted as of the newest. {}",
+                "The newest 100." if len(rounds) >= ROWS_CAP else "",
+                _list_link("orders_absenceevidence", str(order.id), "All rounds"),
+            ),
+        )
+    ]
+
+
+def _round(judged: Judged, rows: Sequence[ExchangeOrder]) -> list[object]:
+    past = judged.round
+    return [
+        _generation_of(past.exchange_order_id, rows),
+        link("orders_absenceevidence", past.pk, moment(past.asked_at)),
+        badge(past.verdict),
+        yes_no(True) if judged.counts else wrapping(f"no: {judged.why_not}"),
+        wrapping(past.detail) if past.detail else NONE,
+        wrapping("; ".join(f"{answer['call'].replace('_', ' ')}: {_answered(answer)}" for answer in past.answers)),
+    ]
+
+
+def _answered(answer: dict[str, Any]) -> str:
+    return str(answer.get("error") or f"HTTP {answer.get('http_status')}")
 
 
 def _request(order: Order) -> Facts:

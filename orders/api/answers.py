@@ -9,7 +9,7 @@ from rest_framework import serializers
 from exchanges.models import Exchange, Mode
 from execution_project.common.api.fields import DecimalString
 from orders.lifecycle import ENDED_AS, CommandStatus, OrderStatus
-from orders.models import AttemptKind, CommandKind, OrderType, Origin, ReplaceMethod, Side, TimeInForce
+from orders.models import AbsenceVerdict, AttemptKind, CommandKind, OrderType, Origin, ReplaceMethod, Side, TimeInForce
 from positions.api.documents import FillSerializer
 from risk.api.documents import StateOfScopeSerializer
 from risk.controls.result import ControlOutcome
@@ -149,6 +149,35 @@ class EventSerializer(serializers.Serializer[Any]):
     evidence = serializers.DictField()
 
 
+class RoundAnswerSerializer(serializers.Serializer[Any]):
+    """One question of a round and how it was answered."""
+
+    call = serializers.CharField()
+    path = serializers.CharField(allow_null=True)
+    parameters = serializers.DictField(allow_null=True)
+    http_status = serializers.IntegerField(allow_null=True)
+    error = serializers.CharField(allow_null=True, allow_blank=True)
+    characters = serializers.IntegerField(allow_null=True, help_text="Length of the answer's body.")
+
+
+class RoundSerializer(serializers.Serializer[Any]):
+    """One round of looking for what nobody had seen: enough that count are proof that it is not there."""
+
+    id = serializers.UUIDField()
+    generation = serializers.IntegerField(min_value=0, help_text="Of the exchange order that was looked for.")
+    client_order_id = serializers.CharField()
+    verdict = serializers.ChoiceField(choices=AbsenceVerdict.values)
+    detail = serializers.CharField(allow_blank=True, help_text="What was found, or what failed.")
+    counts = serializers.BooleanField(help_text="As things stood when the newest round was answered.")
+    why_not = serializers.CharField(allow_null=True, help_text="Why it does not count.")
+    asked_at = serializers.DateTimeField()
+    answered_at = serializers.DateTimeField()
+    exchange_ms = serializers.IntegerField(allow_null=True, help_text="The exchange's time when it began.")
+    counts_from_ms = serializers.IntegerField(help_text="From then on (exchange time) a round counts.")
+    bounds = serializers.DictField()
+    answers = RoundAnswerSerializer(many=True)
+
+
 class OrderWithHistorySerializer(OrderSerializer):
     """An order with all that is on record about it, every list oldest first."""
 
@@ -158,6 +187,9 @@ class OrderWithHistorySerializer(OrderSerializer):
     events = EventSerializer(many=True, help_text="The newest 500.")
     decision = DecisionSerializer(allow_null=True, help_text="null: the order was found at the exchange.")
     replace_decisions = DecisionSerializer(many=True)
+    evidence = RoundSerializer(
+        many=True, help_text="The newest 100 rounds; empty for an order that was not looked for."
+    )
 
 
 class OrdersSerializer(serializers.Serializer[Any]):

@@ -3,12 +3,14 @@
 from django.urls import path
 
 from orders.api.breaks import AcknowledgeBreakView, BreaksView, ResolveBreakView
+from orders.api.resolving import ResolveOrderView
 from orders.api.state import StateView
 from orders.api.views import KillView, OrdersView, OrderView, PlaceOrderView, StopView
 
 urlpatterns = [
     path("order", PlaceOrderView.as_view()),
     path("order/<uuid:order_id>", OrderView.as_view()),
+    path("order/<uuid:order_id>/resolve", ResolveOrderView.as_view()),
     path("orders", OrdersView.as_view()),
     path("breaks", BreaksView.as_view()),
     path("breaks/<uuid:break_id>/acknowledge", AcknowledgeBreakView.as_view()),

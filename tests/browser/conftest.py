@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +11,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
+from tests.browser.chromium import CHROMIUM, NO_BROWSER
 from tests.processes import Processes
 from tests.server import ROOT
 
-CHROMIUM = shutil.which("chromium")
 SIZES = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 
@@ -26,10 +25,9 @@ def chromium() -> Iterator[Browser]:
     It ends with the module: as long as it lives, its event loop runs in this thread, and no other can.
     """
     if CHROMIUM is None:
-        message = "NO BROWSER: chromium is not installed, so nothing of the admin was tried in a browser."
         if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+            pytest.fail(NO_BROWSER)
+        pytest.skip(NO_BROWSER)
     # Django would refuse the ORM in a thread with an event loop.
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")

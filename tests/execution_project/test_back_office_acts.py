@@ -21,9 +21,17 @@ from execution_project.common.locking import ordered
 from execution_project.common.models import Approval, Chore, Event
 from execution_project.common.rights import EVERYTHING
 from orders.models import Command, CommandKind, Order
-from risk.models import TradingState
+from risk.models import Circuit, TradingState
 from risk.trading_state import halt
-from tests.factories import AccountFactory, InstrumentFactory, StrategyFactory, whole_order
+from tests.factories import (
+    AccountFactory,
+    BreakFactory,
+    CircuitFactory,
+    InstrumentFactory,
+    StrategyFactory,
+    lost_order,
+    whole_order,
+)
 from tests.people import client_of, person
 from tests.threads import Other
 
@@ -70,7 +78,7 @@ def text_of(response: Any) -> str:
 
 def written() -> tuple[int, ...]:
     """Everything an act could write."""
-    models = (Event, Command, TradingState, Approval, OrmQ, Chore)
+    models = (Event, Command, TradingState, Approval, OrmQ, Chore, Circuit)
     return tuple(model._default_manager.count() for model in models)
 
 
@@ -355,6 +363,10 @@ def _addresses() -> list[str]:
     return [
         *scopes,
         reverse("admin:act_cancel_order", args=[order.id]),
+        reverse("admin:act_resolve_order", args=[lost_order().id]),
+        reverse("admin:act_acknowledge_break", args=[BreakFactory().id]),
+        reverse("admin:act_resolve_break", args=[BreakFactory().id]),
+        reverse("admin:act_close_circuit", args=[CircuitFactory().pk]),
         reverse("admin:act_sync", args=[account.pk]),
         reverse("admin:act_decide", args=[approval.id]),
     ]
@@ -365,7 +377,7 @@ def test_reading_a_page_changes_nothing_and_a_post_needs_its_token_and_a_reason(
     root = person("olga", "operations")
     before = written()
     guarded, client = client_of(root, enforce_csrf_checks=True), client_of(root)
-    answers = {"facts": "orders", "decision": "approve", "cancel_orders": "on"}
+    answers = {"facts": "orders", "decision": "approve", "cancel_orders": "on", "outcome": "rejected", "owner": "olga"}
     for address in addresses:
         assert client.get(address).status_code == 200
         assert client.head(address).status_code == 200
@@ -402,6 +414,7 @@ def test_an_unknown_scope_is_never_taken_for_everything(operator: Client, query:
 
 def test_what_does_not_exist_is_said_in_words(operator: Client) -> None:
     nothing = "01990000-0000-7000-8000-000000000000"
-    for address in (f"/admin/acts/cancel/{nothing}", f"/admin/acts/decide/{nothing}", "/admin/acts/sync/987654"):
+    acts = ("cancel/{}", "decide/{}", "resolve/{}", "break/{}/take", "break/{}/end", "sync/987654", "circuit/987654")
+    for address in (f"/admin/acts/{act.format(nothing)}" for act in acts):
         response = operator.get(address)
         assert response.status_code == 404 and "There is no" in text_of(response)

@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 
 from execution_project.common import clock
 from execution_project.common.models import ApiKey, Approval
-from tests.factories import AccountFactory, api_key, whole_order
+from tests.factories import AccountFactory, BreakFactory, CircuitFactory, api_key, lost_order, whole_order
 from tests.people import client_of, person
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +37,10 @@ ACTS: dict[str, frozenset[str]] = {
     "act_start": frozenset({"risk", "operations", "administrator"}),
     "act_cancel_scope": frozenset({"trader", "risk", "operations", "administrator"}),
     "act_cancel_order": frozenset({"trader", "risk", "operations", "administrator"}),
+    "act_resolve_order": frozenset({"operations", "administrator"}),
+    "act_acknowledge_break": frozenset({"operations", "administrator"}),
+    "act_resolve_break": frozenset({"operations", "administrator"}),
+    "act_close_circuit": frozenset({"risk", "operations", "administrator"}),
     "act_sync": frozenset({"operations", "administrator"}),
     "act_decide": frozenset({"risk", "operations", "administrator"}),
     "exchanges_account_credentials": ADMINISTRATOR,
@@ -78,6 +82,7 @@ API: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "order/<uuid:order_id>"): frozenset({"read"}),
     ("PATCH", "order/<uuid:order_id>"): frozenset({"trade"}),
     ("DELETE", "order/<uuid:order_id>"): frozenset({"trade", "operate"}),
+    ("POST", "order/<uuid:order_id>/resolve"): frozenset({"operate"}),
     ("GET", "orders"): frozenset({"read"}),
     ("DELETE", "orders"): frozenset({"trade", "operate"}),
     ("GET", "accounts"): frozenset({"read"}),
@@ -140,6 +145,10 @@ def address() -> dict[str, str]:
     api_key("read")
     arguments: dict[str, list[Any]] = {
         "act_cancel_order": [whole_order(status="open").id],
+        "act_resolve_order": [lost_order().id],
+        "act_acknowledge_break": [BreakFactory().id],
+        "act_resolve_break": [BreakFactory().id],
+        "act_close_circuit": [CircuitFactory().pk],
         "act_sync": [account.pk],
         "live_chores": [account.pk],
         "act_decide": [approval.id],

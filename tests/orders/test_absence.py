@@ -14,7 +14,7 @@ from exchanges.absence_bounds import LEAST, AbsenceBounds
 from exchanges.models import Account
 from execution_project.common import clock
 from execution_project.common.models import AppendOnlyError
-from orders.absence import bounds_for, counted, last_moment_ms, unknown_placement
+from orders.absence import bounds_for, counted, judged, last_moment_ms, unknown_placement
 from orders.models import AbsenceEvidence, Attempt
 from tests.factories import AccountFactory, whole_order
 
@@ -65,6 +65,22 @@ def test_what_was_or_may_have_been_seen_makes_earlier_negatives_worthless(verdic
 def test_old_rounds_say_nothing_about_now() -> None:
     assert count(asked(0), asked(31), after=600) == 2
     assert count(asked(0), asked(31), after=3600) == 0
+
+
+def test_every_round_says_why_it_does_not_count() -> None:
+    past = [asked(-5), asked(0), asked(10), asked(20, "failed"), asked(31), asked(65, "doubtful"), asked(100)]
+    whys = [each.why_not for each in judged(past, COUNTS_FROM, BOUNDS, NOW + timedelta(seconds=120))]
+    assert whys == [
+        "too early: the request could still be executed",
+        "worthless by what was seen later",
+        "less than 30 s after the one before",
+        "not every question was answered",
+        "worthless by what was seen later",
+        "something may be it",
+        "",
+    ]
+    [old] = judged([asked(0)], COUNTS_FROM, BOUNDS, NOW + timedelta(hours=1))
+    assert old.why_not == "too long ago to say anything about now"
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

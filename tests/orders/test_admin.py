@@ -21,11 +21,14 @@ from positions.models import Fill
 from risk.models import Decision
 from tests.factories import (
     BY,
+    AbsenceEvidenceFactory,
     AccountFactory,
+    BreakFactory,
     CommandFactory,
     ExchangeOrderFactory,
     FillFactory,
     OrderFactory,
+    lost_order,
     whole_order,
 )
 from tests.staff import queries_of, same_queries, signed_in, text_of
@@ -212,6 +215,43 @@ def test_rounds_of_looking_for_a_lost_order_stand_in_its_timeline(auditor: Clien
     text = text_of(auditor.get(page(order)))
     assert "looked for it: a question was not answered" in text
     assert "open orders: timeout" in text
+
+
+def test_the_evidence_says_what_was_asked_and_whether_it_counts(auditor: Client) -> None:
+    order = lost_order()
+    row = order.exchange_orders.get()
+    assert "Evidence" not in text_of(auditor.get(page(order)))
+    AbsenceEvidenceFactory(exchange_order=row, at=-10, exchange_ms=999_000, verdict="failed", detail=HOSTILE)
+    AbsenceEvidenceFactory(exchange_order=row, at=0)
+    text = text_of(auditor.get(page(order)))
+    section = text[text.index("<h2>Evidence</h2>") :].partition("</section>")[0]
+    assert "no: not every question was answered" in section
+    assert "<td>yes</td>" in section
+    assert "open orders: HTTP 200" in section
+    assert HOSTILE not in text
+    few = queries_of(auditor, page(order))
+    for at in range(40, 400, 40):
+        AbsenceEvidenceFactory(exchange_order=row, at=at)
+    assert queries_of(auditor, page(order)) == few
+
+
+def test_resolving_is_offered_to_whoever_may_while_something_is_unknown() -> None:
+    lost, known, closed = lost_order(), whole_order(status="open"), whole_order(status="closed_unverified")
+    operations, trader = signed_in("operations", name="olga"), signed_in("trader", name="tom")
+    for order, offered in ((lost, True), (closed, True), (known, False)):
+        act = f"/admin/acts/resolve/{order.id}"
+        assert (act in text_of(operations.get(page(order)))) is offered
+        assert act not in text_of(trader.get(page(order)))
+
+
+def test_a_break_offers_its_acts_while_it_is_open() -> None:
+    operations, auditor = signed_in("operations", name="olga"), signed_in("auditor")
+    opened, ended = BreakFactory(), BreakFactory(status="resolved", resolution="x", resolved_at=clock.now())
+    for row, offered in ((opened, True), (ended, False)):
+        text = text_of(operations.get(f"/admin/orders/break/{row.id}/change/"))
+        for act in ("take", "end"):
+            assert (f"/admin/acts/break/{row.id}/{act}" in text) is offered
+        assert "/admin/acts/break/" not in text_of(auditor.get(f"/admin/orders/break/{row.id}/change/"))
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete"])

@@ -17,6 +17,7 @@ from execution_project.common.models import Approval, Event, Strategy
 from orders.models import Attempt, Command, Order
 from risk.models import TradingState
 from tests.factories import (
+    AbsenceEvidenceFactory,
     AccountFactory,
     FillFactory,
     InstrumentFactory,
@@ -24,6 +25,7 @@ from tests.factories import (
     StrategyFactory,
     api_key,
     funded_account,
+    lost_order,
     whole_order,
 )
 
@@ -192,6 +194,58 @@ def test_one_order_takes_the_same_statements_however_much_happened() -> None:
         assert len(document["fills"]) == more + 1
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 9
+
+
+def test_the_evidence_of_looking_for_an_order_is_shown_without_bodies_of_answers() -> None:
+    order, key, counts = lost_order(), api_key("read"), []
+    assert call("GET", f"order/{order.id}", key=key)[1]["evidence"] == []
+    row = order.exchange_orders.get()
+    for at, verdict in ((0, "negative"), (10, "failed")):
+        AbsenceEvidenceFactory(exchange_order=row, at=at, verdict=verdict)
+        with CaptureQueriesContext(connection) as queries:
+            _, document, answer = call("GET", f"order/{order.id}", key=key)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+    first, second = document["evidence"]
+    assert (first["generation"], first["verdict"], first["counts"], first["why_not"]) == (0, "negative", True, None)
+    assert (second["counts"], second["why_not"]) == (False, "not every question was answered")
+    assert first["answers"] == [
+        {
+            "call": "open_orders",
+            "path": "/open",
+            "parameters": None,
+            "http_status": 200,
+            "error": "",
+            "characters": 2,
+        }
+    ]
+    etag = {"If-None-Match": answer["ETag"]}
+    assert call("GET", f"order/{order.id}", key=key, **etag)[0] == 304
+
+
+def test_the_end_of_an_unknown_order_is_proposed_and_ends_nothing_yet() -> None:
+    order, key = lost_order(), api_key("operate")
+    path, body = f"order/{order.id}/resolve", {"outcome": "rejected", "reason": "support says it never arrived"}
+    status, document, _ = call("POST", path, body, key=key)
+    approval = document["approval"]
+    assert (status, approval["act"], approval["subject"]) == (202, "resolve_order", str(order.id))
+    assert (approval["parameters"], approval["reason"]) == ({"outcome": "rejected"}, body["reason"])
+    assert Order.objects.get(id=order.id).status == "submit_unknown"
+    for wrong, pointer in (
+        ({**body, "outcome": "filled"}, "/outcome"),
+        ({**body, "reason": ""}, "/reason"),
+        ({"outcome": "rejected"}, "/reason"),
+        ({**body, "resaon": "x"}, "/resaon"),
+    ):
+        status, problem, _ = call("POST", path, wrong, key=key)
+        assert (status, problem["code"], problem["errors"][0]["pointer"]) == (400, "INVALID_REQUEST", pointer)
+    known = whole_order(status="open")
+    assert call("POST", f"order/{known.id}/resolve", body, key=key)[1]["code"] == "NOT_UNKNOWN"
+    closed = whole_order(status="closed_unverified")
+    assert call("POST", f"order/{closed.id}/resolve", body, key=key)[1]["code"] == "OUTCOME_NOT_POSSIBLE"
+    assert call("POST", path, body, key=api_key("operate", accounts=[]))[1]["code"] == "UNKNOWN_ORDER"
+    assert call("POST", path, body, key=api_key("read", "trade"))[1]["code"] == "MISSING_SCOPE"
+    assert Approval.objects.count() == 1
 
 
 def test_who_has_an_order_already_is_told_so_until_something_happens_to_it() -> None:

@@ -14,7 +14,6 @@ from orders.models import Break, Order
 from risk.models import TradingState
 from tests.engines import Engine
 
-__all__ = ["engine", "simulator", "simulator_process"]
 pytestmark = pytest.mark.e2e
 
 

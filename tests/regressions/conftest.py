@@ -7,8 +7,6 @@ import pytest
 from tests.engines import Engine, make_engine
 from tests.simulators import Simulator
 
-__all__ = ["engine", "simulator", "simulator_process", "turk", "venue"]
-
 
 def patient(simulator: Simulator, exchange: str) -> Engine:
     """An engine at an exchange that takes calls as fast as rounds make them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from django.test import Client
 from execution_project.common import clock, ids
 from risk.models import Decision, Limit
 from risk.trading_state import halt, start
-from tests.factories import BY, LimitFactory, ReservationFactory, whole_order
+from tests.factories import BY, CircuitFactory, LimitFactory, ReservationFactory, whole_order
 from tests.staff import same_queries, signed_in, text_of
 
 DECISIONS = "/admin/risk/decision/"
@@ -93,6 +94,18 @@ def test_a_scope_offers_what_its_state_calls_for() -> None:
     listing = text_of(auditor.get(STATES))
     assert "&lt;b&gt;why" in listing
     assert "latched" in listing
+
+
+@pytest.mark.django_db
+def test_an_open_circuit_may_be_closed_by_whoever_may_start() -> None:
+    risk, auditor = signed_in("risk", name="rita"), signed_in("auditor", name="otto")
+    opened = CircuitFactory()
+    lapsed = CircuitFactory(symbol="ETHUSDT", open_until=clock.now() - timedelta(seconds=1))
+    counting = CircuitFactory(symbol="BTCEUR", open_until=None)
+    for row, offered in ((opened, True), (lapsed, False), (counting, False)):
+        act, page = f"/admin/acts/circuit/{row.pk}", f"/admin/risk/circuit/{row.pk}/change/"
+        assert (act in text_of(risk.get(page))) is offered
+        assert act not in text_of(auditor.get(page))
 
 
 @pytest.mark.django_db

@@ -51,4 +51,4 @@ class Command(ScopeCommand):
         }
         text = f"{scope.name} is latched. Asked for approval {approval.id}, which lapses {approval.expires_at:%FT%TZ}."
         self.answer(document, text)
-        raise Partly("Nothing is lifted yet: a second person has to approve it in the admin.")
+        raise Partly("Nothing is lifted yet: a second person has to approve it, with `approve` or in the admin.")
