@@ -6,8 +6,9 @@ A failed query is never an empty answer; "not found" is evidence, never an end.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -17,7 +18,8 @@ from exchanges.absence_bounds import LowerBounds
 from exchanges.connections import adapter_for, urgent
 from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account
-from exchanges.reports import OutcomeKind, ReadFailed, Report
+from exchanges.reports import OutcomeKind, ReadFailed, Report, TradeReport
+from exchanges.searching import trades_since
 from execution_project.common import clock
 from execution_project.common.actors import Actor, engine
 from execution_project.common.events import record
@@ -34,7 +36,7 @@ from orders.absence import (
 )
 from orders.ingest import ingest, lock_orders
 from orders.lifecycle import AT_EXCHANGE, WORKING, OrderStatus
-from orders.models import Command, ExchangeOrder, Order
+from orders.models import Command, ExchangeOrder, Order, Origin
 from orders.notifications import notify_after_commit
 from orders.reserving import set_reservation
 from orders.sending import look_up
@@ -44,6 +46,10 @@ log = logging.getLogger(__name__)
 TRADES_GRACE = timedelta(seconds=1)
 SETTLE_AGAIN = timedelta(seconds=2)
 SETTLE_BATCH = 50
+# From so many young orders of one symbol on, their trades are read together, with a margin around them.
+TOGETHER_FROM = 3
+TOGETHER_WITHIN = timedelta(hours=1)
+MARGIN_MS = 10_000
 PROBE_EVERY = timedelta(seconds=2)
 PROBE_SLOWEST = timedelta(seconds=30)
 # Answers that concern one order alone: the others go on being followed. Anything else ends the round.
@@ -197,7 +203,7 @@ def _look_once(order: Order, command: Command, row: ExchangeOrder, by: Actor) ->
 def settle_account(account: Account) -> int:
     """Settle what ended and whose fills equal the exchange's trades; returns how many settled."""
     now = clock.now()
-    waiting = (
+    waiting = list(
         Order.objects.filter(
             account=account, status__in=["filled", "canceled", "expired"], updated_at__lte=now - TRADES_GRACE
         )
@@ -209,11 +215,12 @@ def settle_account(account: Account) -> int:
         .order_by(F("looked_at").asc(nulls_first=True), "id")[:SETTLE_BATCH]
     )
     settled = 0
+    trades = _TradesOfRound(account, waiting)
     for order in waiting:
         # Lagging reads, or a break: not the next in line before the others had their turn.
         order.exchange_orders.update(last_looked_at=clock.now())
         try:
-            settled += settle(account, order)
+            settled += settle(account, order, trades)
         except ReadFailed as error:
             if error.outcome.kind is not OutcomeKind.REFUSED and error.outcome.reason not in ONE_ORDER:
                 raise
@@ -221,8 +228,41 @@ def settle_account(account: Account) -> int:
     return settled
 
 
-def settle(account: Account, order: Order) -> bool:
+class _TradesOfRound:
+    """The trades of the orders that one round settles: of many orders of a symbol by one question, else one by one.
+
+    Exchanges grant few reads of trades a minute (docs/btcturk.md §2.1).
+    """
+
+    def __init__(self, account: Account, waiting: Sequence[Order]) -> None:
+        self._account = account
+        self._read: dict[str, dict[str, list[TradeReport]]] = {}
+        young = clock.now() - TOGETHER_WITHIN
+        # An adopted order was made after its trades.
+        self._begun: dict[str, list[datetime]] = defaultdict(list)
+        for order in waiting:
+            if order.origin == Origin.ENGINE and order.created_at > young and order.filled_quantity > 0:
+                self._begun[order.instrument.symbol].append(order.created_at)
+
+    def of(self, order: Order, row: ExchangeOrder) -> tuple[TradeReport, ...]:
+        """All trades of an exchange order. Raises ``ReadFailed``."""
+        adapter, symbol = adapter_for(self._account), order.instrument.symbol
+        begun = self._begun.get(symbol, [])
+        if len(begun) < TOGETHER_FROM or order.created_at not in begun:
+            return adapter.order_trades(symbol, row.exchange_order_id, now_ms=exchange_now_ms(self._account))
+        if symbol not in self._read:
+            now_ms = exchange_now_ms(self._account)
+            since_ms = now_ms - clock.to_ms(clock.now()) + clock.to_ms(min(begun)) - MARGIN_MS
+            by_order: dict[str, list[TradeReport]] = defaultdict(list)
+            for trade in trades_since(adapter, symbol, since_ms, now_ms + MARGIN_MS, now_ms=now_ms):
+                by_order[trade.exchange_order_id].append(trade)
+            self._read[symbol] = by_order
+        return tuple(self._read[symbol].get(row.exchange_order_id, ()))
+
+
+def settle(account: Account, order: Order, trades_of_round: _TradesOfRound | None = None) -> bool:
     """Ask for the order and its trades, ingest them, and settle when they agree with the books to the last digit."""
+    told = trades_of_round or _TradesOfRound(account, [])
     by = engine("settler", "fills equal the exchange's trades")
     rows = list(order.exchange_orders.order_by("generation"))
     sent = [row for row in rows if row.exchange_order_id]
@@ -241,11 +281,7 @@ def settle(account: Account, order: Order) -> bool:
         )
         if report is None or not report.status.is_end:
             return False
-        trades = (
-            adapter.order_trades(symbol, row.exchange_order_id, now_ms=exchange_now_ms(account))
-            if report.cumulative_quantity > 0
-            else ()
-        )
+        trades = told.of(order, row) if report.cumulative_quantity > 0 else ()
         quantity = sum((trade.quantity for trade in trades), Decimal(0))
         quote = sum((trade.quote_quantity for trade in trades), Decimal(0))
         if quantity != report.cumulative_quantity or (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from execution_project.common import clock
+from execution_project.common.models import Event
 from orders.following import follow_account, settle_account
 from orders.models import Attempt, ExchangeOrder, Order
 from positions.models import Fill, LedgerEntry
@@ -240,3 +243,36 @@ def test_rounding_happens_only_when_asked_and_never_against_the_client(engine: E
     assert (status, problem["code"]) == (422, "FILTER_LOT_SIZE")
     status, order = engine.place(**body, round=True)
     assert (status, order["quantity"], order["price"]) == (202, "0.01234", "61000.01")
+
+
+def a_moment_later() -> None:
+    """As if the orders had ended, and were looked at, some seconds ago."""
+    past = clock.now() - timedelta(seconds=5)
+    Order.objects.update(updated_at=past)
+    ExchangeOrder.objects.update(last_looked_at=past)
+
+
+def test_many_orders_are_settled_by_one_reading_of_their_trades(engine: Engine) -> None:
+    ids = [engine.place(quantity=quantity)[1]["id"] for quantity in ("0.01", "0.02", "0.03", "0.04")]
+    drain("submit-binance")
+    assert set(Order.objects.values_list("status", flat=True)) == {"filled"}
+    a_moment_later()
+    before = engine.simulator.call("GET", "/sim/counters")["calls"].get("GET /api/v3/myTrades", 0)
+    assert settle_account(engine.account) == len(ids)
+    after = engine.simulator.call("GET", "/sim/counters")["calls"]["GET /api/v3/myTrades"]
+    assert after - before == 1
+    assert set(Order.objects.values_list("status", flat=True)) == {"settled"}
+    evidence = Event.objects.get(kind="order.settled", subject_id=ids[3]).evidence
+    assert list(evidence.values()) == ["1 trades"]
+
+
+def test_a_trade_that_the_reading_lacks_settles_nothing(engine: Engine) -> None:
+    for _ in range(3):
+        engine.place()
+    drain("submit-binance")
+    engine.simulator.fault("lagging_trades", call="GET /api/v3/myTrades", ms=60_000)
+    a_moment_later()
+    assert settle_account(engine.account) == 0
+    engine.simulator.call("DELETE", "/sim/faults")
+    a_moment_later()
+    assert settle_account(engine.account) == 3
