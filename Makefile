@@ -10,16 +10,19 @@ PYTHON := $(shell for python in python3.11 python3 python; do \
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
 WORKERS ?= 2
+SEED ?= 1
+SECONDS ?= 60
 
 # One line per step; its output only when it fails.
 step = @printf '%-24s' '$(1)'; if output=$$($(2) 2>&1); then echo ok; else echo FAILED; printf '%s\n' "$$output"; exit 1; fi
 
-.PHONY: help run test proof bench lock lint types format
+.PHONY: help run test proof chaos bench lock lint types format
 
 help:
 	@echo 'make run           the whole engine with its exchange simulator; Ctrl-C stops it'
 	@echo 'make test          what continuous integration runs'
 	@echo 'make proof         the same with full rounds, then each guard removed in turn, expecting red'
+	@echo 'make chaos SEED=n  trades on both exchanges for SECONDS=60 while everything fails, then counts'
 	@echo 'make bench CASE=x  one measurement'
 	@echo 'make lint | types | format | lock'
 
@@ -56,6 +59,9 @@ types: .venv/.dev-stamp
 proof: .venv/.dev-stamp
 	@PROOF_ROUNDS=200 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 	@$(BIN)/python -m tests.mutants
+
+chaos: .venv/.dev-stamp
+	@$(BIN)/python -m tests.chaos --seed $(SEED) --seconds $(SECONDS)
 
 bench: .venv/.dev-stamp
 	@$(BIN)/python -m tests.bench $(CASE)

@@ -8,20 +8,25 @@ from datetime import datetime
 from django.db import connection
 
 from exchanges.models import Account, AccountFreshness
+from execution_project.common import clock
 from execution_project.common.writing import insert_new
 
 PARTS = ("orders", "trades", "balances")
 
 
 def mark_fresh(account: Account, parts: Collection[str], at: datetime) -> None:
-    """Note a success of these parts; ``at``: our time before the exchange was asked. Never goes back in time."""
+    """Note a success of these parts; ``at``: our time before the exchange was asked.
+
+    Never goes back in time, and never beyond now: a stamp of a clock that ran ahead gives way.
+    """
     _ensure(account)
     for part in PARTS:
         if part in parts:
             with connection.cursor() as cursor:
                 cursor.execute(
-                    f"UPDATE exchanges_accountfreshness SET {part}_at = greatest({part}_at, %s) WHERE account_id = %s",  # noqa: S608  names from PARTS
-                    [at, account.pk],
+                    f"UPDATE exchanges_accountfreshness SET {part}_at = least(greatest({part}_at, %s), %s)"  # noqa: S608  names from PARTS
+                    " WHERE account_id = %s",
+                    [at, clock.now(), account.pk],
                 )
 
 

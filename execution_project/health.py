@@ -1,7 +1,8 @@
 """Is the process alive, is the engine ready: two addresses for load balancers and for people, in words.
 
 ``/healthz`` asks nothing of anybody: it answers as long as this process can. ``/readyz`` looks into the database alone,
-never at an exchange, and says what is wrong; 503 means that orders would be refused or left lying.
+never at an exchange, and says what is wrong; 503 means that orders would be refused or left lying. Its words name
+accounts and hosts, so strangers get the names of the checks and whether they hold.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from exchanges.host_clock import MAX_AGE, MAX_SKEW_MS
 from exchanges.models import Account, HostClock, HostPause, Mode
 from exchanges.streams.states import troubles
 from execution_project.common import clock
+from execution_project.common.api.authentication import client_address
+from execution_project.common.api_keys import InvalidApiKey, Throttled, authenticate
 from execution_project.common.models import QueueBeat
+from execution_project.common.rights import OF_SCOPE, Right
 from execution_project.ticker import BEAT_NAME
 from orders.models import Order
 from risk.inputs import Reconciled
 
 OLD_BEAT = timedelta(seconds=20)
 UNKNOWN_TOO_LONG = timedelta(minutes=2)
+LOOPBACK = ("127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,22 @@ def findings() -> list[Finding]:
         return [Finding("database", False, f"does not answer: {type(error).__name__}")]
 
 
+def _may_read_words(request: HttpRequest) -> bool:
+    """Whether somebody of the desk asks: from this machine, signed in to the admin, or with a key that may read."""
+    if request.META.get("REMOTE_ADDR") in LOOPBACK and "X-Forwarded-For" not in request.headers:
+        return True
+    try:
+        if request.user.is_active and request.user.is_staff:
+            return True
+        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return False
+        key = authenticate(text.strip(), address=client_address(request))
+    except (InvalidApiKey, Throttled, DatabaseError, InterfaceError):
+        return False
+    return any(Right.VIEW in OF_SCOPE[scope] for scope in key.scopes)
+
+
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -146,13 +167,14 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when every check holds, else 503; each with its words."""
+    """200 when every check holds, else 503; each with its words for those who may read them."""
     found = findings()
     ready = all(finding.ok for finding in found)
+    in_words = _may_read_words(request)
     return JsonResponse(
         {
             "status": "ready" if ready else "not ready",
-            "checks": [{"name": one.name, "ok": one.ok, "says": one.says} for one in found],
+            "checks": [{"name": one.name, "ok": one.ok, **({"says": one.says} if in_words else {})} for one in found],
         },
         status=200 if ready else 503,
     )

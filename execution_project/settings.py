@@ -360,6 +360,7 @@ EXEC_TICKS: dict[str, float] = {
     "orders.sweeping.expire_stale_intents": 1,
     "orders.sweeping.recover_silent_claims": 5,
     "orders.sweeping.resume_answered_commands": 5,
+    "orders.killing.cancel_in_latched_scopes": 2,
     "orders.sweeping.ring_probes": 1,
     "orders.sweeping.ring_following": 2,
     "orders.sweeping.ring_market_data": 1,

@@ -7,9 +7,11 @@ have gone out under the same client order id, so it is looked for as unknown ins
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from uuid import UUID
 
-from exchanges.models import Account, Mode
+from exchanges.freshness import freshness_of
+from exchanges.models import Account
 from exchanges.reports import OutcomeKind
 from execution_project.common import clock
 from execution_project.common.actors import Actor, engine
@@ -17,14 +19,14 @@ from execution_project.common.chores import ring_chore
 from execution_project.common.events import record
 from execution_project.common.installation import prefix, take_new_prefix
 from execution_project.common.locking import ordered
-from orders import replacement
 from orders.claiming import row_to_post
 from orders.ingest import lock_orders
 from orders.lifecycle import CommandStatus, OrderStatus
 from orders.models import Attempt, AttemptKind, Command, CommandKind, Order
 from orders.queues import HOUSEKEEPING_QUEUE
-from orders.reconciliation import reconcile
-from risk.boot_halt import accounts_halted_for_boot, halt_for_boot, lift_boot_halt
+from orders.reconciliation import read_trades_again, reconcile
+from orders.reconciling_schedule import accounts_to_reconcile
+from risk.boot_halt import accounts_halted_for_boot, halt_for_boot, halted_for_boot_since, lift_boot_halt
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +41,14 @@ def boot() -> int:
     looked_for = look_for_what_a_copy_believes_waiting(by=by)
     if looked_for:
         log.warning("this database was restored: %d orders that it believes waiting are looked for", looked_for)
-    accounts = Account.objects.filter(books_opened_at__isnull=False).exclude(mode=Mode.PAPER).order_by("id")
-    return sum(halt_for_boot(name, by=by) for name in accounts.values_list("name", flat=True))
+    return sum(_halt(account, by=by) for account in accounts_to_reconcile())
+
+
+def _halt(account: Account, *, by: Actor) -> bool:
+    """Halt an account until all of its books, with the trades of the last day, were compared; whether it did."""
+    if account.name not in accounts_halted_for_boot():  # else a start was cut short, which goes on where it was
+        read_trades_again(account)
+    return halt_for_boot(account.name, by=by)
 
 
 def ring_boot_reconciliations() -> int:
@@ -55,14 +63,23 @@ def ring_boot_reconciliations() -> int:
 def finish_boot(account: Account) -> bool:
     """Compare all parts of the account's books, and when all succeeded let it trade again; whether it does now.
 
-    A halt that a person or the engine set meanwhile stays.
+    What succeeded since the halt is not asked again: where the rate budget is too small for all symbols at once, the
+    next call goes on. Balances come last. A halt that a person or the engine set meanwhile stays.
     """
     by = engine("boot", "start")
-    outcome = reconcile(account, by=by)
-    if not outcome.succeeded:
-        log.warning("account %s stays halted: %s", account.name, outcome.failed or "some trades cannot be read yet")
-        return False
+    since = halted_for_boot_since(account.name)
+    for parts in (_still_to_compare(account, since), ("balances",)):
+        outcome = reconcile(account, parts=parts, by=by, unless_read_since=since)
+        if not outcome.succeeded:
+            log.warning("account %s stays halted: %s", account.name, outcome.failed or "some trades cannot be read yet")
+            return False
     return lift_boot_halt(account.name, by=by)
+
+
+def _still_to_compare(account: Account, since: datetime | None) -> tuple[str, ...]:
+    """Orders and trades, without the orders when they were compared since."""
+    orders_at = freshness_of(account).orders_at
+    return ("trades",) if since is not None and orders_at is not None and orders_at > since else ("orders", "trades")
 
 
 def after_restore(*, by: Actor) -> tuple[str, int]:
@@ -70,8 +87,8 @@ def after_restore(*, by: Actor) -> tuple[str, int]:
     what waits. Returns the new prefix and how many orders are looked for. Everything else must be stopped."""
     fresh = take_new_prefix(by=by)
     looked_for = look_for_what_a_copy_believes_waiting(by=by)
-    for account in Account.objects.filter(books_opened_at__isnull=False).exclude(mode=Mode.PAPER).order_by("id"):
-        halt_for_boot(account.name, by=by)
+    for account in accounts_to_reconcile():
+        _halt(account, by=by)
     return fresh, looked_for
 
 
@@ -89,10 +106,12 @@ def _waiting() -> list[Command]:
 
 def look_for_what_a_copy_believes_waiting(*, by: Actor) -> int:
     """Turn queued submits and replaces under a former prefix into such whose outcome is unknown; returns how many."""
+    waiting = _waiting()
+    # Asked after the database was: a prefix remembered from before the restore is forgotten with the old connection.
     present = prefix()
     stale = [
         (command.id, command.order_id)
-        for command in _waiting()
+        for command in waiting
         if (row := row_to_post(command)) is not None and not row.client_order_id.startswith(present)
     ]
     for command_id, order_id in stale:
@@ -105,9 +124,6 @@ def _make_unknown(command_id: UUID, order_id: UUID, by: Actor) -> None:
         order = lock_orders(locks, [order_id])[order_id]
         command = Command.objects.select_related("exchange_order", "planned").get(id=command_id)
         if command.status != CommandStatus.QUEUED:
-            return
-        if command.kind == CommandKind.REPLACE:
-            replacement.abandon(order, command, "the database was restored", by)
             return
         attempt = _attempt_it_may_have_made(order, command)
         command.fence = attempt.fence
@@ -124,14 +140,15 @@ def _make_unknown(command_id: UUID, order_id: UUID, by: Actor) -> None:
 
 
 def _attempt_it_may_have_made(order: Order, command: Command) -> Attempt:
-    """The call that the forgotten engine may have made at any time since the order was placed, until just now."""
+    """The call that the forgotten engine may have made at any time since it was asked for, until just now."""
     now = clock.now()
-    stamp_ms = clock.to_ms(order.created_at)
+    replaces = command.kind == CommandKind.REPLACE
+    stamp_ms = clock.to_ms(command.created_at if replaces else order.created_at)
     window_ms = min(clock.to_ms(now) - stamp_ms + ARRIVES_WITHIN_MS, LONGEST_WINDOW_MS)
     return Attempt.objects.create(
         command=command,
-        exchange_order=command.exchange_order,
-        kind=AttemptKind.SUBMIT,
+        exchange_order=row_to_post(command) or command.exchange_order,
+        kind=AttemptKind.REPLACE if replaces else AttemptKind.SUBMIT,
         fence=command.fence + 1,
         stamp_ms=stamp_ms,
         recv_window_ms=max(window_ms, ARRIVES_WITHIN_MS),

@@ -27,7 +27,7 @@ from execution_project.common.money import plain, plain_or_none
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from orders.models import Break, BreakKind, BreakStatus, Order, Severity
-from positions.booking import book_transfer
+from positions.booking import book_transfer, move_holdings
 from risk.trading_state import halt
 
 RESOLVE_BREAK = "resolve_break"
@@ -35,6 +35,10 @@ SEVERE = (Severity.BLOCKING, Severity.CRITICAL)
 BLOCKS_AFTER = {BreakKind.BALANCE_MISMATCH: timedelta(minutes=5), BreakKind.STATUS_MISMATCH: timedelta(seconds=60)}
 """A warning of these kinds that lasts longer keeps the account's exposure from growing."""
 LISTED = (BreakStatus.OPEN, BreakStatus.ACKNOWLEDGED)
+
+_OF_A_COMPARISON = (
+    *("rounds", "severity", "expected", "observed", "difference", "order", "evidence", "last_seen_at", "opened_at"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def open_or_touch(account: Account, found: Finding, *, by: Actor) -> Break:
     """
     now = clock.now()
     with transaction.atomic():
-        one_at_a_time(f"breaks:{account.pk}")
+        _own_breaks(account.pk)
         row = (
             Break.objects.filter(account=account, kind=found.kind, subject=found.subject)
             .exclude(status=BreakStatus.RESOLVED)
@@ -87,7 +91,8 @@ def open_or_touch(account: Account, found: Finding, *, by: Actor) -> Break:
         )
         if escalates:
             row.severity = Severity.BLOCKING
-        row.save()
+        # Of a row that is there, what a comparison says and nothing else.
+        row.save(update_fields=None if row._state.adding else [*_OF_A_COMPARISON, *(["status"] if opens else [])])
         if opens:
             _record("break.opened", row, by)
         elif changed:
@@ -128,7 +133,7 @@ def no_longer_seen(
     """
     ended = 0
     with transaction.atomic():
-        one_at_a_time(f"breaks:{account.pk}")
+        _own_breaks(account.pk)
         gone = Break.objects.filter(account=account, kind=kind).exclude(status=BreakStatus.RESOLVED)
         for row in gone.filter(subject__startswith=prefix).exclude(subject__in=seen):
             if row.status == BreakStatus.SUSPECTED:
@@ -194,11 +199,14 @@ def _resolve_approved(approval: Approval, by: Actor) -> str:
     row = Break.objects.select_related("account").get(id=approval.subject)
     books = row.kind == BreakKind.BALANCE_MISMATCH and row.difference is not None
     with ordered() as locks:
-        if books and row.difference is not None:
-            book_transfer(locks, row.account, row.subject, row.difference, reference=f"approval {approval.id}")
+        if books:
+            # Holdings come before the breaks in the order of locks; account and asset of a break never change.
+            move_holdings(locks, row.account, {(row.subject, None): Decimal(0)})
         row = _locked(row.id)
         if plain_or_none(row.difference) != approval.parameters["difference"]:
             raise Problem(409, "BREAK_CHANGED", "The difference is another one by now: look at it and propose again.")
+        if books and row.difference is not None:
+            book_transfer(locks, row.account, row.subject, row.difference, reference=f"approval {approval.id}")
         use(approval.id, RESOLVE_BREAK, approval.subject, by=by)
         _end(row, f"{approval.reason} (asked by {approval.requested_by})", by)
         block_by_breaks(row.account)
@@ -252,7 +260,14 @@ def listed_breaks(accounts: Iterable[str] | None = None) -> Any:
     return rows if accounts is None else rows.filter(account__name__in=accounts)
 
 
+def _own_breaks(account_id: int) -> None:
+    """Until the transaction ends nobody else changes a break of the account."""
+    one_at_a_time(f"breaks:{account_id}")
+
+
 def _locked(break_id: UUID) -> Break:
+    for account_id in Break.objects.filter(id=break_id).values_list("account_id", flat=True):
+        _own_breaks(account_id)
     row = Break.objects.select_for_update(no_key=True, of=("self",)).select_related("account").filter(id=break_id)
     found = row.exclude(status=BreakStatus.SUSPECTED).first()
     if found is None:

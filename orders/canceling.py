@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.db import OperationalError
 from django.db.models import QuerySet
+from psycopg.errors import LockNotAvailable
 
 from execution_project.common import clock
 from execution_project.common.actors import Actor
 from execution_project.common.doorbell import ring
 from execution_project.common.events import record
 from execution_project.common.locking import Locks, ordered
+from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from orders.claiming import current_exchange_order, end_unsent
 from orders.ingest import finish_commands, lock_orders
@@ -76,12 +79,37 @@ def working_orders(scope_kind: str, scope_key: str) -> QuerySet[Order]:
 
 
 def cancel_all(orders: QuerySet[Order], *, by: Actor, reason: str) -> list[UUID]:
-    """Ask for the end of each of these orders that has not ended, one short transaction each; returns their ids."""
+    """Ask for the end of each of these orders that has not ended, one short transaction each; returns their ids.
+
+    An order whose row somebody else holds does not keep the others from being asked; it is tried once more at the end.
+    Raises ``Problem``: 503 ``CANCELS_INCOMPLETE`` when some could not be asked even then, 403 without the right.
+    """
     by.require(Right.CANCEL)
     order_ids = list(orders.exclude(status__in=[*ENDED]).order_by("id").values_list("id", flat=True))
-    for order_id in order_ids:
-        request_cancel(order_id, by=by, reason=reason)
+    left = _ask(_ask(order_ids, by, reason), by, reason)
+    if left:
+        asked = len(order_ids) - len(left)
+        raise Problem(
+            503,
+            "CANCELS_INCOMPLETE",
+            f"{asked} orders are asked to end; {len(left)} could not be reached and go on. Ask again.",
+            members={"cancels_requested": asked, "left": [str(order_id) for order_id in left]},
+            headers={"Retry-After": "1"},
+        )
     return order_ids
+
+
+def _ask(order_ids: list[UUID], by: Actor, reason: str) -> list[UUID]:
+    """Those that could not be asked, because their rows were held for too long."""
+    left = []
+    for order_id in order_ids:
+        try:
+            request_cancel(order_id, by=by, reason=reason)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):
+                raise
+            left.append(order_id)
+    return left
 
 
 def cancel_scope(scope_kind: str, scope_key: str, *, by: Actor, reason: str) -> int:

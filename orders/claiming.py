@@ -169,7 +169,8 @@ def cancel_wanted(order: Order) -> bool:
 def current_exchange_order(order: Order) -> ExchangeOrder:
     """The newest generation that the exchange has, or may have, or is to get; never one that is only planned."""
     rows = list(ExchangeOrder.objects.filter(order=order, planned=False).order_by("-generation"))
-    return next((row for row in rows if row.was_accepted), rows[0])
+    alive = [row for row in rows if not row.end_proof]
+    return next((row for row in (*alive, *rows) if row.was_accepted), rows[0])
 
 
 def _attempt_kind(command: Command) -> AttemptKind:

@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import F, Max, Q
+from django.db.models import F, Max, Min, Q
 
 from exchanges.absence_bounds import LowerBounds
 from exchanges.connections import adapter_for, urgent
 from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account
-from exchanges.reports import OutcomeKind, ReadFailed, Report, TradeReport
+from exchanges.reports import OrderReport, OutcomeKind, ReadFailed, Report, TradeReport
 from exchanges.searching import trades_since
 from execution_project.common import clock
 from execution_project.common.actors import Actor, engine
@@ -45,6 +45,11 @@ log = logging.getLogger(__name__)
 
 TRADES_GRACE = timedelta(seconds=1)
 SETTLE_AGAIN = timedelta(seconds=2)
+"""After the first try that did not settle; twice as long after each further one, up to ``SETTLE_SLOWEST``."""
+SETTLE_SLOWEST = timedelta(seconds=60)
+SETTLE_SLOWEST_FROM = 6
+# From so many tries on an order is read by itself: what keeps it from settling must not keep the others.
+ALONE_FROM = 2
 SETTLE_BATCH = 50
 # From so many young orders of one symbol on, their trades are read together, with a margin around them.
 TOGETHER_FROM = 3
@@ -78,14 +83,16 @@ def follow_account(account: Account) -> int:
         return 0
     adapter = adapter_for(account)
     by = engine("follower", "poll")
-    shown = {
-        report.client_order_id: report
-        for symbol in sorted({row.order.instrument.symbol for row in rows})
-        for report in adapter.open_orders(symbol, now_ms=exchange_now_ms(account))
-    }
+    shown: dict[tuple[str, str], OrderReport] = {}
+    for symbol in sorted({row.order.instrument.symbol for row in rows}):
+        for told in adapter.open_orders(symbol, now_ms=exchange_now_ms(account)):
+            shown["id", told.client_order_id] = told
+            # An order of another program has a client order id of our making here.
+            shown[told.symbol, told.exchange_order_id] = told
     booked = 0
     for row in rows:
-        report = shown.get(row.client_order_id)
+        report = shown.get(("id", row.client_order_id))
+        report = report or shown.get((row.order.instrument.symbol, row.exchange_order_id))
         closed = row.order.status == OrderStatus.CLOSED_UNVERIFIED
         if report is not None and row.look_next_at is not None and (closed or row.reported is not None):
             note_seen(row)
@@ -166,7 +173,7 @@ def probe(order_id: UUID) -> bool:
     row = ExchangeOrder.objects.get(id=row.id)
     found = row.reported is not None or row.booked_quantity > 0 or bool(row.exchange_order_id)
     if found:
-        ExchangeOrder.objects.filter(id=row.id).update(look_next_at=None)
+        ExchangeOrder.objects.filter(id=row.id).update(looked=0, look_next_at=None)
     elif search is not None and not row.end_proof:
         next_at = min(max(search.next_round_at(), clock.now()), clock.now() + _pause(row))
         ExchangeOrder.objects.filter(id=row.id).update(look_next_at=next_at)
@@ -209,27 +216,40 @@ def settle_account(account: Account) -> int:
         )
         # What a person ended has nothing to be compared with, until the exchange speaks of it.
         .exclude(exchange_orders__end_proof__startswith="resolved:canceled")
-        .annotate(looked_at=Max("exchange_orders__last_looked_at"))
-        .filter(Q(looked_at__isnull=True) | Q(looked_at__lte=now - SETTLE_AGAIN))
+        .annotate(looked_at=Max("exchange_orders__last_looked_at"), tries=Min("exchange_orders__looked"))
+        .filter(_due_to_settle(now))
         .select_related("instrument")
         .order_by(F("looked_at").asc(nulls_first=True), "id")[:SETTLE_BATCH]
     )
     settled = 0
-    trades = _TradesOfRound(account, waiting)
+    trades = _TradesOfRound(account, [order for order in waiting if order.tries < ALONE_FROM])
     for order in waiting:
         # Lagging reads, or a break: not the next in line before the others had their turn.
         order.exchange_orders.update(last_looked_at=clock.now())
         try:
-            settled += settle(account, order, trades)
+            if settle(account, order, trades):
+                settled += 1
+                continue
         except ReadFailed as error:
             if error.outcome.kind is not OutcomeKind.REFUSED and error.outcome.reason not in ONE_ORDER:
                 raise
             log.warning("order %s cannot be settled: %s", order.id, error)
+        order.exchange_orders.update(looked=F("looked") + 1)
     return settled
+
+
+def _due_to_settle(now: datetime) -> Q:
+    """Orders whose pause since the last try is over; ``tries`` counts those that did not settle."""
+    slowest = Q(tries__gte=SETTLE_SLOWEST_FROM, looked_at__lte=now - SETTLE_SLOWEST)
+    due = Q(looked_at__isnull=True) | Q(tries=0, looked_at__lte=now - SETTLE_AGAIN) | slowest
+    for tries in range(1, SETTLE_SLOWEST_FROM):
+        due |= Q(tries=tries, looked_at__lte=now - SETTLE_AGAIN * 2 ** (tries - 1))
+    return due
 
 
 class _TradesOfRound:
     """The trades of the orders that one round settles: of many orders of a symbol by one question, else one by one.
+    A question that failed is not asked again in the same round.
 
     Exchanges grant few reads of trades a minute (docs/btcturk.md §2.1).
     """
@@ -237,6 +257,7 @@ class _TradesOfRound:
     def __init__(self, account: Account, waiting: Sequence[Order]) -> None:
         self._account = account
         self._read: dict[str, dict[str, list[TradeReport]]] = {}
+        self._failed: dict[str, ReadFailed] = {}
         young = clock.now() - TOGETHER_WITHIN
         # An adopted order was made after its trades.
         self._begun: dict[str, list[datetime]] = defaultdict(list)
@@ -250,11 +271,18 @@ class _TradesOfRound:
         begun = self._begun.get(symbol, [])
         if len(begun) < TOGETHER_FROM or order.created_at not in begun:
             return adapter.order_trades(symbol, row.exchange_order_id, now_ms=exchange_now_ms(self._account))
+        if symbol in self._failed:
+            raise self._failed[symbol]
         if symbol not in self._read:
             now_ms = exchange_now_ms(self._account)
             since_ms = now_ms - clock.to_ms(clock.now()) + clock.to_ms(min(begun)) - MARGIN_MS
             by_order: dict[str, list[TradeReport]] = defaultdict(list)
-            for trade in trades_since(adapter, symbol, since_ms, now_ms + MARGIN_MS, now_ms=now_ms):
+            try:
+                told = trades_since(adapter, symbol, since_ms, now_ms + MARGIN_MS, now_ms=now_ms)
+            except ReadFailed as error:
+                self._failed[symbol] = error
+                raise
+            for trade in told:
                 by_order[trade.exchange_order_id].append(trade)
             self._read[symbol] = by_order
         return tuple(self._read[symbol].get(row.exchange_order_id, ()))

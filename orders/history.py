@@ -20,9 +20,9 @@ NEWEST_ROUNDS = 100
 class History:
     """What was sent for an order, what came of it, and why; every list oldest first.
 
-    ``commands`` come with their attempts. ``fills`` and ``events`` are the newest 500. ``replace_decisions``: those of
-    its replaces, denied ones included. ``decision``: None for an order that was found at the exchange.
-    ``evidence``: the newest 100 rounds of looking for what nobody had seen.
+    ``commands`` come with their attempts. Attempts, ``fills`` and ``events`` are the newest 500 of the order.
+    ``replace_decisions``: those of its replaces, denied ones included. ``decision``: None for an order that was found
+    at the exchange. ``evidence``: the newest 100 rounds of looking for what nobody had seen.
     """
 
     exchange_orders: list[ExchangeOrder]
@@ -36,7 +36,8 @@ class History:
 
 def history_of(order: Order) -> History:
     """The order's history; events are its own and those of its commands."""
-    attempts = Prefetch("attempts", Attempt.objects.order_by("id"))
+    newest = Attempt.objects.filter(command__order=order).order_by("-id").values("id")[:NEWEST]
+    attempts = Prefetch("attempts", Attempt.objects.filter(id__in=newest).order_by("id"))
     commands = list(
         Command.objects.filter(order=order).select_related("exchange_order").prefetch_related(attempts).order_by("id")
     )

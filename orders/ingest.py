@@ -20,8 +20,8 @@ from execution_project.common.actors import Actor
 from execution_project.common.events import record
 from execution_project.common.locking import Locks, Rank, ordered
 from execution_project.common.money import plain
-from orders.lifecycle import ENDED, ENDED_AS, CommandStatus, OrderStatus, derive_status
-from orders.models import CONCLUDED, AttemptKind, Command, CommandKind, ExchangeOrder, Order
+from orders.lifecycle import ENDED, ENDED_AS, WORKING, CommandStatus, OrderStatus, derive_status
+from orders.models import CONCLUDED, AttemptKind, Command, CommandKind, ExchangeOrder, Order, ReplaceMethod
 from orders.notifications import notify_after_commit
 from orders.replacement import abandon, finish, planned_of, take_over
 from orders.reserving import set_reservation
@@ -105,7 +105,7 @@ def apply_reports(
         row, order = rows[row_id], orders[rows[row_id].order_id]
         own_rows = [other for other in exchange_orders if other.order_id == row.order_id]
         if row.planned:
-            _adopt_planned(order, own_rows, row, by)
+            _adopt_planned(order, own_rows, row, reports, by)
         for report in reports:
             if isinstance(report, OrderReport):
                 _note_order_report(order, own_rows, row, report, by)
@@ -115,11 +115,14 @@ def apply_reports(
     touched = {rows[row_id].order_id for row_id in matched}
     for order_id in sorted(touched):
         own = [row for row in exchange_orders if row.order_id == order_id]
-        refresh(orders[order_id], own, [fill for fill in new if fill.order_id == order_id], by=by)
+        booked = [fill for fill in new if fill.order_id == order_id]
+        refresh(orders[order_id], own, booked, by=by)
     return Ingested(tuple(sorted(touched)), len(new), tuple(foreign))
 
 
-def _adopt_planned(order: Order, rows: Sequence[ExchangeOrder], planned: ExchangeOrder, by: Actor) -> None:
+def _adopt_planned(
+    order: Order, rows: Sequence[ExchangeOrder], planned: ExchangeOrder, reports: Sequence[Report], by: Actor
+) -> None:
     """The exchange shows the order that a replace had planned: then the cancel before it worked, too.
 
     (It places only after a cancel that worked, docs/binance.md §2.3.) The old exchange order is proven ended by it.
@@ -136,16 +139,24 @@ def _adopt_planned(order: Order, rows: Sequence[ExchangeOrder], planned: Exchang
     for row in rows:
         if row.id == command.exchange_order_id and not row.end_proof:
             row.end_proof = f"replaced by {planned.generation}"
-    planned.quantity = command.new_quantity - (order.filled_quantity - planned.booked_quantity)
+    # Fills of the old one may not be booked yet; the exchange says how much of the new total it was given.
+    own = command.new_quantity - (order.filled_quantity - planned.booked_quantity)
+    told = [report.quantity for report in reports if isinstance(report, OrderReport) and report.quantity is not None]
+    planned.quantity = min([own, *told])
     take_over(order, command)
     finish(command, order, by, "done")
 
 
 def _disprove_replace(order: Order, rows: Sequence[ExchangeOrder], by: Actor) -> None:
-    """A replace of unknown outcome whose old exchange order traded was not executed: it acts on untouched ones only."""
+    """A replace of unknown outcome whose old exchange order traded was not executed: by one call it acts on untouched
+    ones only."""
     command = (
         Command.objects.filter(
-            order=order, kind=CommandKind.REPLACE, status=CommandStatus.UNKNOWN, planned__isnull=False
+            order=order,
+            kind=CommandKind.REPLACE,
+            method=ReplaceMethod.CANCEL_REPLACE,
+            status=CommandStatus.UNKNOWN,
+            planned__isnull=False,
         )
         .select_related("planned")
         .first()
@@ -162,16 +173,17 @@ def _disprove_replace(order: Order, rows: Sequence[ExchangeOrder], by: Actor) ->
 def _note_order_report(
     order: Order, rows: Sequence[ExchangeOrder], row: ExchangeOrder, report: OrderReport, by: Actor
 ) -> None:
+    said_end = row.reported is not None and row.reported.is_end
     alive = any(not other.end_proof and not other.planned for other in rows)
     concluded = row.end_proof.startswith(CONCLUDED)
     unfounded = bool(row.end_proof) and (concluded or not row.was_accepted)
-    if unfounded and not report.status.is_end and not alive:
+    if unfounded and not report.status.is_end and not said_end and not alive:
         # What was taken for never accepted, or was ended by hand, is there: reserved and followed again.
         record("exchange_order.alive", "order", order.id, by, evidence={"was": row.end_proof})
         if order.status in ENDED_AS:
             breach = {"exchange_order": row.client_order_id, "breach": "works though it was ended by hand"}
             record("order.breach", "order", order.id, by, evidence=breach)
-        row.end_proof = ""
+        row.end_proof, row.looked, row.look_next_at = "", 0, None
     elif concluded and report.status.is_end:
         # The exchange's own word takes the place of what we concluded.
         row.end_proof = ""
@@ -182,9 +194,11 @@ def _note_order_report(
         if report.cumulative_quote is not None:
             row.cumulative_quote = max(report.cumulative_quote, row.cumulative_quote or Decimal(0))
     row.last_report_at = max(report.as_of, row.last_report_at or report.as_of)
-    said_end = row.reported is not None and row.reported.is_end
     if report.status is ReportedStatus.UNRECOGNISED or (said_end and not report.status.is_end):
         return
+    if report.status.is_end and not said_end:
+        # From here on it counts how often settling was tried.
+        row.looked = 0
     row.reported_status = report.status.value
     if report.status.is_end and not row.end_proof:
         row.end_proof = f"reported:{report.source}"[:64]
@@ -209,6 +223,7 @@ def refresh(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequenc
     before = str(order.status)
     for row in exchange_orders:
         own = [fill for fill in new if fill.client_order_id == row.client_order_id]
+        row.looked = 0 if own else row.looked
         row.booked_quantity += sum((fill.quantity for fill in own), Decimal(0))
         row.booked_quote += sum((fill.quote_quantity for fill in own), Decimal(0))
         if row.quantity is not None and row.booked_quantity >= row.quantity and not row.end_proof:
@@ -235,6 +250,11 @@ def refresh(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequenc
 def _follow_status(order: Order, exchange_orders: Sequence[ExchangeOrder], new: Sequence[Fill], *, by: Actor) -> None:
     sent = [row for row in exchange_orders if row.was_accepted]
     latest = sent[-1] if sent else exchange_orders[-1]
+    if latest.end_proof:
+        # An earlier one that was taken for dead may work still.
+        latest = next((row for row in sent if not row.end_proof and not row.planned), latest)
+    # Without a proof of its end under an order that has ended: it was taken for over, and the exchange shows it.
+    revived = not latest.end_proof and not latest.planned and latest.reported is not None
     # While a replace is under way only its own steps may say that the new total is filled: something still works.
     whole = None if latest.planned else order.quantity
     seen = sum((max(row.booked_quantity, row.cumulative_quantity) for row in exchange_orders), Decimal(0))
@@ -251,14 +271,18 @@ def _follow_status(order: Order, exchange_orders: Sequence[ExchangeOrder], new: 
     if order.status == OrderStatus.CLOSED_UNVERIFIED and latest.reported is None and not new:
         # Nothing has been heard of it since: only a new word or a new fill repairs.
         return
-    if order.status == OrderStatus.SETTLED and new:
+    if order.status == OrderStatus.SETTLED and (new or revived):
         order.move(OrderStatus(order.ended_as or "filled"), by, evidence=evidence)
     # A status may need two steps, e.g. rejected → submit_unknown → filled.
     for _ in range(2):
         current = OrderStatus(order.status)
-        target = derive_status(current, reported=latest.reported, whole_quantity=whole, seen_quantity=seen)
+        target = derive_status(
+            current, reported=latest.reported, whole_quantity=whole, seen_quantity=seen, revived=revived
+        )
         if target is current:
             break
+        if current in ENDED and target in WORKING:
+            order.reason = order.detail = ""
         order.move(target, by, evidence=evidence)
     if new and order.status in {OrderStatus.DENIED, OrderStatus.PENDING}:
         record("order.breach", "order", order.id, by, evidence={**evidence, "breach": "fill on an order never sent"})

@@ -60,10 +60,11 @@ TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
     S.SETTLED: frozenset(),
 }
 
-# Logged corrections when facts arrive after an end; never taken by a timer.
+# Logged corrections when facts arrive after an end; never taken by a timer. Back to work only when what was concluded
+# to have ended, or never to have been taken, is shown working by the exchange.
 REPAIRS: dict[OrderStatus, frozenset[OrderStatus]] = {
-    S.CANCELED: frozenset({S.FILLED}),
-    S.EXPIRED: frozenset({S.FILLED}),
+    S.CANCELED: frozenset({S.FILLED, S.OPEN, S.PARTIALLY_FILLED}),
+    S.EXPIRED: frozenset({S.FILLED, S.OPEN, S.PARTIALLY_FILLED}),
     S.REJECTED: frozenset({S.SUBMIT_UNKNOWN}),
     S.CLOSED_UNVERIFIED: frozenset({S.OPEN, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.EXPIRED}),
     S.SETTLED: frozenset({S.FILLED, S.CANCELED, S.EXPIRED}),
@@ -105,12 +106,14 @@ def derive_status(
     reported: ReportedStatus | None,
     whole_quantity: Decimal | None,
     seen_quantity: Decimal,
+    revived: bool = False,
 ) -> OrderStatus:
     """The status that the facts call for; ``current`` when they call for nothing new.
 
     ``whole_quantity``: the order's quantity in base, None when it was sized in quote. ``seen_quantity``: the greater of
     booked and reported cumulative quantity in base. ``reported``: the exchange's last word on the exchange order.
-    A stale "open" never takes an end back.
+    A stale "open" never takes an end back; ``revived`` says that it is none: the exchange shows at work what was
+    concluded, but never reported, to be over.
     """
     complete = whole_quantity is not None and seen_quantity >= whole_quantity > 0
     if current is S.DENIED:
@@ -133,6 +136,8 @@ def derive_status(
         return current
     if current is S.REJECTED:
         return S.SUBMIT_UNKNOWN if target is not S.REJECTED else current
+    if current in {S.CANCELED, S.EXPIRED} and target in WORKING and not revived:
+        return current
     if current in TRANSITIONS and (target in TRANSITIONS[current] or target in REPAIRS.get(current, frozenset())):
         return target
     return current

@@ -91,7 +91,7 @@ class Order(models.Model):
     # Only orders that were found at the exchange have passed no gate.
     decision_id = models.UUIDField(null=True)
     idempotency_key = models.CharField(max_length=255)
-    created_by = models.CharField(max_length=128)
+    created_by = models.CharField(max_length=200)
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -349,7 +349,7 @@ class Command(models.Model):
     fence = models.PositiveIntegerField(default=0)
     not_before = models.DateTimeField(null=True)
     rung_at = models.DateTimeField()
-    requested_by = models.CharField(max_length=128)
+    requested_by = models.CharField(max_length=200)
     reason = models.CharField(max_length=256, blank=True)
     # Of a replace: the new total quantity (base) and price, how, on which decision, and the order that is to come.
     new_quantity = MoneyField(null=True)
@@ -555,7 +555,7 @@ class Break(models.Model):
     last_seen_at = models.DateTimeField()
     owner = models.CharField(max_length=128, blank=True)
     resolution = models.CharField(max_length=512, blank=True)
-    resolved_by = models.CharField(max_length=128, blank=True)
+    resolved_by = models.CharField(max_length=200, blank=True)
     resolved_at = models.DateTimeField(null=True)
     order = models.ForeignKey(Order, on_delete=models.PROTECT, null=True, related_name="breaks")
     evidence = models.JSONField(default=dict)

@@ -19,7 +19,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum, Value
+from django.db.models.functions import Least
 
 from exchanges.adapters import ExchangeAdapter
 from exchanges.connections import WrongHost, adapter_for
@@ -27,7 +28,7 @@ from exchanges.freshness import PARTS, mark_fresh
 from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account, Balance, Instrument, Mode
 from exchanges.reports import OrderReport, OutcomeKind, ReadFailed, Report, ReportedStatus, TradeReport
-from exchanges.searching import trades_since
+from exchanges.searching import trade_slices
 from exchanges.syncing import store_balances
 from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor
@@ -44,12 +45,14 @@ from orders.lifecycle import OrderStatus
 from orders.models import Break, BreakKind, BreakStatus, ExchangeOrder, Order, Severity
 from orders.sending import look_up
 from positions.models import Book, Fill, LedgerEntry, TradeCursor
-from risk.inputs import CASH_ASSETS
+from risk.inputs import AHEAD, CASH_ASSETS
 
 log = logging.getLogger(__name__)
 
-TRADES_OVERLAP = timedelta(hours=24)
-"""How far before the last reading trades are read again: an exchange may show one late."""
+TRADES_OVERLAP = timedelta(minutes=10)
+"""How far before the last reading trades are read again: an exchange may show one seconds late."""
+LONG_OVERLAP = timedelta(hours=24)
+"""The same at a start, after a restore and by command: then nobody knows how far the books can be believed."""
 TRADES_EVERY = timedelta(minutes=5)
 NOT_SHOWN_YET = timedelta(seconds=60)
 """A trade or order this young may be missing in another list of the exchange."""
@@ -125,6 +128,7 @@ class _Run:
     since: datetime | None
     dry_run: bool
     only_due: bool
+    unless_read_since: datetime | None
     stop_at: float | None
     result: Reconciliation
 
@@ -165,13 +169,15 @@ def reconcile(
     by: Actor,
     dry_run: bool = False,
     only_due: bool = False,
+    unless_read_since: datetime | None = None,
     within: timedelta | None = None,
 ) -> Reconciliation:
     """Compare the account's books with the exchange and put right what facts put right.
 
-    ``since``: read trades from then on, if that is earlier than the overlap. ``dry_run``: say what differs, store
-    nothing. ``only_due``: of the trades, symbols not read for five minutes; ``within``: begin no other symbol after
-    that long. Raises ``Problem``: 400 for an unknown part, 403 without the right, 409 while the books are closed.
+    ``since``: read trades from then on, if that is earlier than the overlap of 10 minutes. ``dry_run``: say what
+    differs, store nothing. ``only_due``: of the trades, symbols not read for five minutes;
+    ``unless_read_since``: symbols not read since then; ``within``: begin no other symbol after that long. Raises
+    ``Problem``: 400 for an unknown part, 403 without the right, 409 while the books are closed.
     """
     by.require(Right.SYNC)
     unknown = sorted(set(parts) - set(PARTS))
@@ -189,7 +195,7 @@ def reconcile(
         result.failed = dict.fromkeys(chosen, str(error))
         return result
     stop_at = None if within is None else time.monotonic() + within.total_seconds()
-    run = _Run(account, adapter, by, since, dry_run, only_due, stop_at, result)
+    run = _Run(account, adapter, by, since, dry_run, only_due, unless_read_since, stop_at, result)
     for part in chosen:
         asked_at = clock.now()
         try:
@@ -233,6 +239,11 @@ def _orders(run: _Run, asked_at: datetime) -> datetime:
     gone = {subject for row in missing for subject in _look_for(run, row)}
     evidence = {"asked_at": asked_at.isoformat(), "shown": len(shown)}
     run.ended(BreakKind.STATUS_MISMATCH, mismatched, "Books and exchange agree on the order.", evidence)
+    # An order that has ended since is not in the list any more; what is not booked of it is missing all the same.
+    unbooked = ExchangeOrder.objects.filter(
+        order__account=run.account, cumulative_quantity__gt=F("booked_quantity")
+    ).values_list("order__instrument__symbol", "exchange_order_id")
+    mismatched |= {f"{symbol} {exchange_order_id}" for symbol, exchange_order_id in unbooked}
     run.ended(BreakKind.QTY_MISMATCH, mismatched, "The trades add up to what the exchange reports.", evidence)
     run.ended(BreakKind.MISSING_AT_VENUE, gone, "The exchange has told what became of the order.", evidence)
     return asked_at
@@ -429,7 +440,11 @@ def wanted_cursors(account: Account) -> list[TradeCursor]:
         TradeCursor(account=account, instrument=instrument, updated_at=opened_at)
         for instrument in wanted.exclude(tradecursor__account=account)
     ]
-    stored = TradeCursor.objects.filter(account=account, instrument__in=wanted).select_related("instrument")
+    stored = list(TradeCursor.objects.filter(account=account, instrument__in=wanted).select_related("instrument"))
+    now = clock.now()
+    for cursor in stored:
+        if cursor.updated_at > now + AHEAD:
+            cursor.updated_at = now - LONG_OVERLAP  # of a clock that ran ahead: it does not tell what was read
     return sorted([*fresh, *stored], key=lambda cursor: (cursor.updated_at, cursor.instrument_id))
 
 
@@ -438,11 +453,14 @@ def _trades(run: _Run, asked_at: datetime) -> datetime:
     for cursor in cursors:
         if run.only_due and cursor.updated_at > asked_at - TRADES_EVERY:
             continue
+        if run.unless_read_since is not None and cursor.updated_at > run.unless_read_since:
+            continue
         if run.stop_at is not None and time.monotonic() >= run.stop_at:
             run.result.unfinished.add("trades")
             break
         try:
-            _trades_of(run, cursor)
+            if not _trades_of(run, cursor):
+                run.result.unfinished.add("trades")
         except ReadFailed as error:
             if error.outcome.kind is not OutcomeKind.REFUSED and error.outcome.reason not in ONE_ORDER:
                 raise
@@ -452,17 +470,58 @@ def _trades(run: _Run, asked_at: datetime) -> datetime:
     return min([cursor.updated_at for cursor in cursors], default=asked_at)
 
 
-def _trades_of(run: _Run, cursor: TradeCursor) -> None:
-    """Read the trades of one symbol since the last reading and book those that are not in the books."""
+def read_trades_again(account: Account) -> None:
+    """Have the next reading of every symbol reach back a day further. What it has read is kept when it is cut short."""
+    TradeCursor.objects.filter(account=account).update(
+        updated_at=Least(F("updated_at"), Value(clock.now())) - LONG_OVERLAP
+    )
+
+
+def _trades_of(run: _Run, cursor: TradeCursor) -> bool:
+    """Read the trades of one symbol since the last reading and book those that are not in the books.
+
+    Slice by slice: what was read to its end stays so, whatever comes after. Returns whether all of it was.
+    """
     asked_at, now_ms = clock.now(), run.now_ms()
     start = cursor.updated_at - TRADES_OVERLAP
     if run.since is not None:
         start = min(start, run.since)
     offset_ms = now_ms - clock.to_ms(asked_at)
     symbol = cursor.instrument.symbol
-    told = trades_since(run.adapter, symbol, clock.to_ms(start) + offset_ms, now_ms + 1000, now_ms=now_ms)
-    fault_hooks.reach("reconcile_trades_read")
-    told = tuple(trade for trade in told if _after_opening(cursor, trade.trade_id))
+    compared_to = start + NOT_SHOWN_YET
+    shown: set[tuple[str, str]] = set()
+    done = True
+    slices = trade_slices(run.adapter, symbol, clock.to_ms(start) + offset_ms, now_ms + 1000, now_ms=now_ms)
+    for until_ms, told in slices:
+        fault_hooks.reach("reconcile_trades_read")
+        until = min(clock.from_ms(until_ms - offset_ms), asked_at)
+        shown |= {(trade.trade_id, trade.exchange_order_id) for trade in told}
+        told = tuple(trade for trade in told if _after_opening(cursor, trade.trade_id))
+        done &= _book_missing(run, cursor, told)
+        _orphans(run, cursor, compared_to, until - NOT_SHOWN_YET, shown)
+        compared_to = max(compared_to, until - NOT_SHOWN_YET)
+        if done and not run.dry_run:
+            _advance(cursor, until, told)
+        if until < asked_at and run.stop_at is not None and time.monotonic() >= run.stop_at:
+            return False
+    if done:
+        run.ended(BreakKind.MISSING_FILL, (), "The trades are booked.", {"read": len(shown)}, prefix=f"{symbol} ")
+    return done
+
+
+def _advance(cursor: TradeCursor, until: datetime, told: tuple[TradeReport, ...]) -> None:
+    """Store how far the trades of a symbol were read; reading older ones again takes nothing back."""
+    cursor.updated_at = max(cursor.updated_at, until)
+    if told:
+        cursor.last_trade_id = max((cursor.last_trade_id, *(trade.trade_id for trade in told)), key=_number)
+    if cursor.pk is None:
+        insert_new([cursor])
+    else:
+        cursor.save(update_fields=["updated_at", "last_trade_id"])
+
+
+def _book_missing(run: _Run, cursor: TradeCursor, told: tuple[TradeReport, ...]) -> bool:
+    """Book those of the trades that the books lack; whether all of them are in the books now."""
     booked = set(
         Fill.objects.filter(
             account=run.account, instrument=cursor.instrument, trade_id__in=[trade.trade_id for trade in told]
@@ -475,20 +534,7 @@ def _trades_of(run: _Run, cursor: TradeCursor) -> None:
     done = True
     for exchange_order_id, trades in by_order.items():
         done &= _book(run, cursor, exchange_order_id, trades)
-    _orphans(run, cursor, start, asked_at, told)
-    if run.dry_run:
-        return
-    if not done:
-        run.result.unfinished.add("trades")
-        return
-    run.ended(BreakKind.MISSING_FILL, (), "The trades are booked.", {"read": len(told)}, prefix=f"{symbol} ")
-    cursor.updated_at = asked_at
-    if told:
-        cursor.last_trade_id = max((trade.trade_id for trade in told), key=_number)
-    if cursor.pk is None:
-        insert_new([cursor])
-    else:
-        cursor.save(update_fields=["updated_at", "last_trade_id"])
+    return done
 
 
 def _number(trade_id: str) -> tuple[int, str]:
@@ -568,28 +614,22 @@ def _order_of(
 
 
 def _orphans(
-    run: _Run, cursor: TradeCursor, start: datetime, asked_at: datetime, told: tuple[TradeReport, ...]
+    run: _Run, cursor: TradeCursor, since: datetime, until: datetime, shown: Collection[tuple[str, str]]
 ) -> None:
-    """Fills in the books that a complete answer does not show."""
-    shown = {(trade.trade_id, trade.exchange_order_id) for trade in told}
+    """Fills of a stretch of time in the books that a complete answer does not show: ``shown`` are the trade and order
+    ids of all that it did. A break ends when its trade is shown, never because the reading has gone past it."""
     symbol = cursor.instrument.symbol
-    seen: set[str] = set()
     for fill in Fill.objects.filter(
-        account=run.account,
-        instrument=cursor.instrument,
-        traded_at__gte=start + NOT_SHOWN_YET,
-        traded_at__lte=asked_at - NOT_SHOWN_YET,
+        account=run.account, instrument=cursor.instrument, traded_at__gte=since, traded_at__lt=until
     ):
         if (fill.trade_id, fill.exchange_order_id) in shown:
             continue
-        subject = f"{symbol} {fill.exchange_order_id} {fill.trade_id}"
-        seen.add(subject)
         run.found(
             "trades",
             Finding(
                 BreakKind.ORPHAN_FILL,
                 Severity.BLOCKING,
-                subject,
+                f"{symbol} {fill.exchange_order_id} {fill.trade_id}",
                 expected=plain(fill.quantity),
                 observed="0",
                 difference=-fill.quantity,
@@ -597,7 +637,12 @@ def _orphans(
                 confirm_after=2,
             ),
         )
-    run.ended(BreakKind.ORPHAN_FILL, seen, "The exchange shows the trade.", {"read": len(told)}, prefix=f"{symbol} ")
+    known = Break.objects.filter(account=run.account, kind=BreakKind.ORPHAN_FILL, subject__startswith=f"{symbol} ")
+    subjects = set(known.exclude(status=BreakStatus.RESOLVED).values_list("subject", flat=True))
+    missing = subjects - {f"{symbol} {exchange_order_id} {trade_id}" for trade_id, exchange_order_id in shown}
+    if subjects != missing:
+        evidence = {"read": len(shown)}
+        run.ended(BreakKind.ORPHAN_FILL, missing, "The exchange shows the trade.", evidence, prefix=f"{symbol} ")
 
 
 # ------------------------------------------------------------------------------------------------------------ balances

@@ -6,6 +6,7 @@ What the exchange says later overrules a person's word: the order is then reserv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -39,6 +40,7 @@ from orders.reserving import set_reservation
 
 ACT = "resolve_order"
 RESOLVED_BY_HAND = "RESOLVED_BY_HAND"
+NEWEST_ROUNDS = 100
 RELEASED = "What is reserved for it is released, and it is not looked for any more."
 WORD_OF_THE_EXCHANGE = (
     "Should the exchange show it after all, its word counts: it is reserved and followed again, its fills are booked."
@@ -57,6 +59,7 @@ class UnknownOrder:
     """One order whose state at the exchange nobody knows, with the evidence so far.
 
     ``what``: ``submit``, ``replace`` (what may have been placed) or ``working`` (closed, unverified).
+    ``rounds``: the newest 100, oldest first, without what was answered (``with_answers``).
     ``needs_operator``: the last round that was answered was doubtful, or the exchange no longer knows the order.
     """
 
@@ -71,7 +74,7 @@ class UnknownOrder:
 
 
 def unknown_orders(accounts: list[str] | None = None) -> list[UnknownOrder]:
-    """Every unknown order of these accounts (None: of all), oldest first, with each round of looking for it."""
+    """Every unknown order of these accounts (None: of all), oldest first, with the newest rounds of looking for it."""
     orders = _unknown().select_related("account", "instrument", "strategy").order_by("id")
     if accounts is not None:
         orders = orders.filter(account__name__in=accounts)
@@ -81,6 +84,14 @@ def unknown_orders(accounts: list[str] | None = None) -> list[UnknownOrder]:
 def unknown_order(order: Order) -> UnknownOrder | None:
     """The same of one order; None when nothing about it is unknown."""
     return _described(order) if outcomes_for(order) else None
+
+
+def with_answers(rounds: Sequence[AbsenceEvidence]) -> None:
+    """Read what was answered in these rounds, by one statement: bodies are long, so only for those that are shown."""
+    answers = AbsenceEvidence.objects.filter(id__in=[past.id for past in rounds]).values_list("id", "answers")
+    found = dict(answers)
+    for past in rounds:
+        past.answers = found[past.id]
 
 
 def outcomes_for(order: Order) -> tuple[Resolution, ...]:
@@ -98,8 +109,9 @@ def _unknown() -> QuerySet[Order]:
 
 def _described(order: Order) -> UnknownOrder:
     command = unknown_placement(order)
-    row = current_exchange_order(order) if command is None else placement_of(command)
-    rounds = tuple(AbsenceEvidence.objects.filter(exchange_order=row).order_by("id"))
+    row, what = _at_stake(order, command)
+    newest = AbsenceEvidence.objects.filter(exchange_order=row).defer("answers").order_by("-id")[:NEWEST_ROUNDS]
+    rounds = tuple(reversed(newest))
     answered = [past for past in rounds if past.verdict != AbsenceVerdict.FAILED]
     doubtful = bool(answered) and answered[-1].verdict == AbsenceVerdict.DOUBTFUL
     attempt = posting_attempt(row)
@@ -107,13 +119,20 @@ def _described(order: Order) -> UnknownOrder:
     return UnknownOrder(
         order=order,
         exchange_order=row,
-        what="working" if closed or command is None else str(command.kind),
+        what=what,
         since=order.updated_at if closed or attempt is None else attempt.claimed_at,
         attempt=attempt,
         rounds=rounds,
         needs_operator=doubtful or closed,
         outcomes=_possible(order, command),
     )
+
+
+def _at_stake(order: Order, command: Command | None) -> tuple[ExchangeOrder, str]:
+    """The exchange order whose state nobody knows, and what is unknown of it (see ``UnknownOrder``)."""
+    row = current_exchange_order(order) if command is None else placement_of(command)
+    closed = order.status == OrderStatus.CLOSED_UNVERIFIED
+    return row, "working" if closed or command is None else str(command.kind)
 
 
 def _possible(order: Order, command: Command | None) -> tuple[Resolution, ...]:
@@ -131,6 +150,7 @@ def _possible(order: Order, command: Command | None) -> tuple[Resolution, ...]:
 def propose_resolution(order_id: UUID, outcome: str, reason: str, by: Actor) -> Approval:
     """Ask for a second person's word on how an unknown order is to end.
 
+    The proposal is about what is unknown now: should something else of the order be unknown later, it ends nothing.
     Raises ``Problem``: 403 without the right, 400 without a reason or for an unknown outcome, 404 for no such order,
     409 when it is not unknown or cannot end like that.
     """
@@ -141,17 +161,18 @@ def propose_resolution(order_id: UUID, outcome: str, reason: str, by: Actor) -> 
     order = Order.objects.filter(id=order_id).first()
     if order is None:
         raise Problem(404, "UNKNOWN_ORDER", "There is no such order.")
-    _refuse_unfit(order, unknown_placement(order), resolution)
-    return approvals.request_approval(
-        ACT, str(order_id), reason=reason.strip(), by=by, parameters={"outcome": resolution.value}
-    )
+    command = unknown_placement(order)
+    _refuse_unfit(order, command, resolution)
+    parameters = {"outcome": resolution.value, **_subject_matter(order, command)}
+    return approvals.request_approval(ACT, str(order_id), reason=reason.strip(), by=by, parameters=parameters)
 
 
 def carry_out_resolution(approval_id: UUID, by: Actor) -> Order:
     """End an order as a granted proposal states; returns it.
 
     Raises ``Problem``: 403 without the right, 404 for no such proposal, 409 when it was not granted by a second person,
-    was used or has lapsed, or when the exchange has spoken meanwhile. It is spent only together with the order's end.
+    was used or has lapsed, when the exchange has spoken meanwhile, or when something else is unknown than was proposed
+    about. It is spent only together with the order's end.
     """
     by.require(Right.APPROVE)
     approval = Approval.objects.filter(id=approval_id, act=ACT).first()
@@ -163,6 +184,7 @@ def carry_out_resolution(approval_id: UUID, by: Actor) -> Order:
         order = lock_orders(locks, [order_id])[order_id]
         command = unknown_placement(order)
         _refuse_unfit(order, command, resolution)
+        _refuse_other_matter(order, command, approval)
         approvals.use(approval_id, ACT, approval.subject, by=by)
         evidence: dict[str, object] = {
             "approval": str(approval_id),
@@ -199,6 +221,7 @@ def what_an_approved_resolution_does(approval: Approval) -> list[str]:
     command, resolution = unknown_placement(order), _resolution(approval.parameters["outcome"])
     try:
         _refuse_unfit(order, command, resolution)
+        _refuse_other_matter(order, command, approval)
     except Problem as problem:
         return [f"Nothing, it will be refused: {problem.detail}"]
     return [*what_a_resolution_does(order, resolution), WORD_OF_THE_EXCHANGE]
@@ -238,6 +261,20 @@ def _refuse_unfit(order: Order, command: Command | None, resolution: Resolution)
     if resolution not in possible:
         stated = " or ".join(each.value for each in possible)
         raise Problem(409, "OUTCOME_NOT_POSSIBLE", f"The order is {order.status}: it can be resolved as {stated}.")
+
+
+def _subject_matter(order: Order, command: Command | None) -> dict[str, str]:
+    """What a proposal made now is about, as its parameters say it."""
+    row, what = _at_stake(order, command)
+    return {"exchange_order": str(row.id), "what": what}
+
+
+def _refuse_other_matter(order: Order, command: Command | None, approval: Approval) -> None:
+    """A person's word about one lost request says nothing about another one of the same order."""
+    matter = _subject_matter(order, command)
+    if any(approval.parameters.get(name) != value for name, value in matter.items()):
+        said = "Something else of the order is unknown now than when it was proposed: propose again."
+        raise Problem(409, "NOT_AS_PROPOSED", said)
 
 
 def _end_as_canceled(order: Order, proof: str, reason: str, by: Actor, evidence: dict[str, object]) -> None:

@@ -12,6 +12,7 @@ from exchanges.reports import ReadFailed, TradeReport
 from exchanges.syncing import sync_balances, sync_instruments, sync_quotes
 from execution_project.common.actors import engine
 from execution_project.common.chores import answering, ring_chore
+from execution_project.common.models import Chore
 from orders import following, sending
 from orders.boot import finish_boot
 from orders.models import Command
@@ -117,9 +118,12 @@ def reconcile_trades(account_id: int) -> None:
 
 
 def reconcile_all_trades(account_id: int) -> None:
-    """Trades of every symbol, due or not."""
-    with answering(f"reconcile-all:{account_id}", expected=NotReconciled):
-        reconcile(Account.objects.get(pk=account_id), parts=("trades",), by=_SCHEDULE).require()
+    """Trades of every symbol, due or not, but for those that were read since this was rung."""
+    name = f"reconcile-all:{account_id}"
+    with answering(name, expected=NotReconciled):
+        rung_at = Chore.objects.filter(name=name).values_list("rung_at", flat=True).first()
+        account = Account.objects.get(pk=account_id)
+        reconcile(account, parts=("trades",), by=_SCHEDULE, unless_read_since=rung_at).require()
 
 
 def reconcile_after_boot(account_id: int) -> None:

@@ -6,6 +6,8 @@ it found.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from execution_project.common import clock
 from execution_project.common.actors import Actor
 from execution_project.common.events import record
@@ -20,12 +22,18 @@ REASON = "reconciling after start"
 
 
 def halt_for_boot(account: str, *, by: Actor) -> bool:
-    """Halt the account unless it is halted already: then whoever did it decides when it goes on. Whether it did."""
+    """Halt the account unless it is halted already: then whoever did it decides when it goes on. Whether it did.
+
+    The halt of a start that was not finished begins anew: what was compared before says nothing about now.
+    """
     with ordered() as locks:
         locks.own_trading_state(scope_name("account", account))
         row = TradingState.objects.filter(scope_kind="account", scope_key=account).first()
         row = row or TradingState(scope_kind="account", scope_key=account, state=State.ACTIVE.value)
         if row.state == State.HALTED:
+            if stands(row):
+                row.changed_at = clock.now()
+                row.save(update_fields=["changed_at"])
             return False
         before, row.state = row.state, State.HALTED.value
         row.last_halt_seq = next_gate_seq()
@@ -60,6 +68,12 @@ def lift_boot_halt(account: str, *, by: Actor) -> bool:
 def stands(row: TradingState) -> bool:
     """Whether the halt of a start is the newest word on the scope."""
     return row.state == State.HALTED and not row.latched and row.changed_by == BOOT
+
+
+def halted_for_boot_since(account: str) -> datetime | None:
+    """When the account's start began, or None when its halt does not stand."""
+    row = TradingState.objects.filter(scope_kind="account", scope_key=account).first()
+    return row.changed_at if row is not None and stands(row) else None
 
 
 def accounts_halted_for_boot() -> list[str]:

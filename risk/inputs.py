@@ -11,6 +11,8 @@ from risk.intent import Intent
 
 SLIPPAGE = Decimal("0.005")
 MAX_QUOTE_AGE = timedelta(seconds=5)
+AHEAD = timedelta(seconds=5)
+"""A stamp that lies further in the future is of a clock that ran ahead, and says nothing."""
 MAX_BALANCE_AGE = timedelta(seconds=60)
 # Three missed rounds of each part of the reconciliation.
 MAX_RECONCILIATION_AGE = {
@@ -75,9 +77,13 @@ class Reconciled:
     blocked_by: str = ""
 
     def stale_parts(self, now: datetime) -> list[str]:
-        """The parts without a success in their time; exactly that old still counts."""
+        """The parts without a success in their time; exactly that old still counts, the future does not."""
         ages = {"orders": self.orders_at, "trades": self.trades_at, "balances": self.balances_at}
-        return [part for part, at in ages.items() if at is None or now - at > MAX_RECONCILIATION_AGE[part]]
+        return [
+            part
+            for part, at in ages.items()
+            if at is None or at > now + AHEAD or now - at > MAX_RECONCILIATION_AGE[part]
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class TradingState(models.Model):
     latched = models.BooleanField(default=False)
     last_halt_seq = models.BigIntegerField(default=0)
     reason = models.CharField(max_length=256, blank=True)
-    changed_by = models.CharField(max_length=128)
+    changed_by = models.CharField(max_length=200)
     changed_at = models.DateTimeField()
 
     class Meta:
@@ -65,7 +65,7 @@ class Limit(AppendOnlyModel):
     version = models.PositiveIntegerField()
     value = MoneyField(null=True)
     reason = models.CharField(max_length=256)
-    set_by = models.CharField(max_length=128)
+    set_by = models.CharField(max_length=200)
     set_at = models.DateTimeField()
 
     class Meta:
@@ -91,7 +91,7 @@ class Decision(AppendOnlyModel):
     inputs = models.JSONField()
     gate_seq = models.BigIntegerField()
     decided_at = models.DateTimeField()
-    actor = models.CharField(max_length=128)
+    actor = models.CharField(max_length=200)
 
     class Meta:
         indexes = [

@@ -21,6 +21,8 @@ from risk.intent import scope_name
 from risk.models import State, TradingState
 
 LIFT_LATCH = "lift_latch"
+# The parameter of such a proposal that names the halt it is about.
+LAST_HALT = "last_halt_seq"
 
 
 def next_gate_seq() -> int:
@@ -71,14 +73,16 @@ def start(kind: str, key: str, *, reason: str, by: Actor) -> TradingState:
 
 
 def propose_start(kind: str, key: str, *, reason: str, by: Actor) -> Approval:
-    """Ask for a second person's word to lift the latch of a scope. Raises ``Problem``: 409 when there is no latch."""
+    """Ask for a second person's word to lift the latch of a scope. Raises ``Problem``: 409 when there is no latch.
+
+    The proposal is about the halt that stands now: one that comes later outlives it.
+    """
     by.require(Right.START)
     row = TradingState.objects.filter(scope_kind=kind, scope_key=key).first()
     if row is None or not row.latched:
         raise Problem(409, "NOT_LATCHED", f"{scope_name(kind, key)} is not latched: one person may start it.")
-    return request_approval(
-        LIFT_LATCH, scope_name(kind, key), reason=reason, by=by, parameters={"kind": kind, "key": key}
-    )
+    parameters = {"kind": kind, "key": key, LAST_HALT: row.last_halt_seq}
+    return request_approval(LIFT_LATCH, scope_name(kind, key), reason=reason, by=by, parameters=parameters)
 
 
 @carries_out(LIFT_LATCH)
@@ -90,16 +94,30 @@ def _lift_latch(approval: Approval, by: Actor) -> str:
 
 @explains(LIFT_LATCH)
 def what_an_approved_start_does(approval: Approval) -> list[str]:
-    """What approving a proposed start does, in sentences."""
+    """What approving a proposed start does as things stand, in sentences."""
+    kind, _, key = approval.subject.partition(":")
+    try:
+        _refuse_newer_halt(TradingState.objects.filter(scope_kind=kind, scope_key=key).first(), approval)
+    except Problem as problem:
+        return [f"Nothing, it will be refused: {problem.detail}"]
     return [
         f"Trading in {approval.subject} goes on at once: its latch is lifted and it is ACTIVE.",
         "Orders that were accepted before the halt and not sent do not come back.",
     ]
 
 
+def _refuse_newer_halt(row: TradingState | None, approval: Approval) -> None:
+    """A proposal lifts the halt that its requester saw, and no later one."""
+    if row is None or row.last_halt_seq != approval.parameters.get(LAST_HALT):
+        said = f"{approval.subject} was halted again since it was proposed: propose again."
+        raise Problem(409, "LATCHED_AGAIN", said)
+
+
 def _start(kind: str, key: str, reason: str, by: Actor, approval: Approval | None = None) -> TradingState:
     with ordered() as locks:
         row = _lock(locks, kind, key)
+        if approval is not None:
+            _refuse_newer_halt(row, approval)
         if row is None:
             row = TradingState(scope_kind=kind, scope_key=key, state=State.ACTIVE.value)
         if row.latched and approval is None:

@@ -284,10 +284,12 @@ class BtcturkAdapter:
             page = (*page, *(trade for trade in lived if trade.exchange_order_id == exchange_order_id))
         return _once_each(page)
 
-    def trades_between(self, symbol: str, start_ms: int, end_ms: int, *, now_ms: int) -> tuple[TradeReport, ...]:
+    def trades_between(
+        self, symbol: str, start_ms: int, end_ms: int, *, now_ms: int, max_calls: int = MAX_CALLS
+    ) -> tuple[TradeReport, ...]:
         """Trades of the symbol in ``start_ms`` … ``end_ms`` (exchange time), oldest first. Raises ``ReadFailed``.
 
-        An answer that may have been cut off is asked for again in two halves.
+        An answer that may have been cut off is asked for again in two halves; after ``max_calls`` it is given up.
         """
         ask = _Clock(now_ms)
         found: list[TradeReport] = []
@@ -301,7 +303,7 @@ class BtcturkAdapter:
                 raise Mismatch("pairSymbol")
             return page
 
-        for _ in range(MAX_CALLS):
+        for _ in range(max_calls):
             low, high = waiting.pop()
             window = [("pairSymbol", symbol), ("startDate", str(low)), ("endDate", str(high))]
             page = self._get("trades_between", _TRADES_PATH, window, ask, parse)

@@ -13,7 +13,7 @@ from exchanges.adapters import Credentials
 from exchanges.http.decoding import Unparsable, decode, record
 from exchanges.streams import btcturk_events
 from exchanges.streams.books import BookTalk
-from exchanges.streams.talk import BalancesMoved, Emit, Look, Refused, Reports, Talk, UnknownOnce
+from exchanges.streams.talk import BalancesMoved, Emit, Look, Refused, Reports, Talk, Terminated, UnknownOnce
 from execution_project.common import clock
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,8 @@ class BtcturkPrivate(_BtcturkTalk):
             elif number in _BALANCES:
                 self._emit(BalancesMoved())
             elif number == _LOGGED_OUT:
-                self.over.set()
+                # Nothing private comes from here on: what happens until the next login is a gap.
+                raise Terminated("the exchange has logged the account out")
             else:
                 self._unknown.note("btcturk", str(number))
 

@@ -36,7 +36,7 @@ from execution_project.back_office.scopes import Scope, choices, scope_of
 from execution_project.back_office.wording import age_of, number_of
 from execution_project.common import clock
 from execution_project.common.actors import Actor
-from execution_project.common.approvals import approval_of, carry_out, consequences, decide_and_carry_out
+from execution_project.common.approvals import approval_of, asked_by, carry_out, consequences, decide_and_carry_out
 from execution_project.common.models import Approval
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
@@ -48,7 +48,7 @@ from orders.killing import kill
 from orders.lifecycle import ENDED
 from orders.models import Break, Order
 from orders.resolving import ACT as RESOLVE_ORDER
-from orders.resolving import Resolution, UnknownOrder, propose_resolution, unknown_order
+from orders.resolving import Resolution, UnknownOrder, propose_resolution, unknown_order, with_answers
 from orders.sync_requests import Fact, facts_of, request_sync
 from risk.circuits import close_circuit
 from risk.models import Circuit
@@ -316,8 +316,12 @@ ROUNDS_SHOWN = 50
 
 
 def _rounds(unknown: UnknownOrder | None) -> list[Judged]:
-    """The newest rounds, newest first."""
-    return [] if unknown is None else judged_by_the_last(unknown.rounds)[::-1][:ROUNDS_SHOWN]
+    """The newest rounds, newest first, with what was answered in them."""
+    if unknown is None:
+        return []
+    shown = judged_by_the_last(unknown.rounds)[::-1][:ROUNDS_SHOWN]
+    with_answers([judged.round for judged in shown])
+    return shown
 
 
 class BreakAct(Act):
@@ -347,7 +351,7 @@ class AcknowledgeAct(BreakAct):
 
     def initial(self) -> dict[str, Any]:
         """Whoever asks."""
-        return {"owner": self.row.owner or self.request.user.get_username(), "reason": "I look into it"}
+        return {"owner": self.row.owner or self.request.user.get_username()[:128], "reason": "I look into it"}
 
     def effect(self) -> Effect:
         """What it does."""
@@ -525,7 +529,7 @@ class DecideAct(Act):
             return ""
         if row.approved:
             return "again"
-        return "" if row.requested_by == self.by.name else "decide"
+        return "" if asked_by(row, self.by) else "decide"
 
     def _situation(self) -> str:
         row = self.approval
@@ -537,7 +541,7 @@ class DecideAct(Act):
             return "Lapsed; whoever wants it asks again."
         if row.approved:
             return "Approved, but not carried out yet: the first try failed. It may be tried again until it lapses."
-        if row.requested_by == self.by.name:
+        if asked_by(row, self.by):
             return "You asked for this yourself: another person has to decide."
         return "When you approve, it is carried out at once. When you refuse, nothing happens."
 

@@ -13,7 +13,7 @@ from execution_project.common.actors import Actor, staff
 from execution_project.common.api import errors
 from execution_project.common.problems import Problem
 
-_TITLES = {403: "Not allowed", 404: "Not found"}
+_TITLES = {403: "Not allowed", 404: "Not found", 429: "Too often"}
 
 
 def actor_of(request: HttpRequest, cause: str) -> Actor:
@@ -34,7 +34,10 @@ def problem_page(request: HttpRequest, problem: Problem) -> HttpResponse:
         "problem": problem,
         "request_id": getattr(request, "request_id", ""),
     }
-    return page(request, "back_office/problem.html", context, status=problem.status)
+    # the frame with sidebar and bar is for people who are signed in
+    signed_in = admin.site.has_permission(request)
+    template = "back_office/problem.html" if signed_in else "back_office/problem_signed_out.html"
+    return page(request, template, context, status=problem.status)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -8,7 +8,13 @@ from typing import Any
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, path
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
 from unfold.sites import UnfoldAdminSite
+
+from execution_project.common.api.authentication import client_address
+from execution_project.common.login_throttle import count_attempt, login_succeeded
+from execution_project.common.problems import Problem
 
 
 class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # django-unfold has no types
@@ -42,6 +48,26 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # django-unfold ha
             path("live/chores/<int:account_id>", act(live.chores_fragment), name="live_chores"),
             *super().get_urls(),
         ]
+
+    @method_decorator(never_cache)
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """The login; 429 and a page in words, before any password is looked at, where too many have failed."""
+        from execution_project.back_office.pages import problem_page
+
+        if request.method != "POST":
+            return super().login(request, extra_context)
+        username, address = request.POST.get("username", ""), client_address(request)
+        try:
+            count_attempt(username, address)
+        except Problem as problem:
+            answer = problem_page(request, problem)
+            for name, value in problem.headers.items():
+                answer[name] = value
+            return answer
+        answer = super().login(request, extra_context)
+        if answer.status_code == 302:
+            login_succeeded(username, address)
+        return answer
 
     def extra_context(self, context: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
         """unfold's hook of ``each_context``: the bar, read only by pages that show it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,8 +32,16 @@ def engine(part: str, cause: str) -> Actor:
 
 
 def command(cause: str) -> Actor:
-    """Whoever runs a management command: with the machine's account comes every right, and the name is recorded."""
-    return Actor(f"command:{getpass.getuser()}", cause, rights=EVERYTHING)
+    """Whoever runs a management command: with the machine's account comes every right, and the name is recorded.
+
+    The name is the account's, which no environment variable can change; its number where the account has no name.
+    """
+    uid = os.getuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid-{uid}"
+    return Actor(f"command:{name}", cause, rights=EVERYTHING)
 
 
 class StaffUser(Protocol):

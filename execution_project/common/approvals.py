@@ -17,7 +17,8 @@ from django.db.models import QuerySet
 from execution_project.common import clock
 from execution_project.common.actors import Actor
 from execution_project.common.events import record
-from execution_project.common.models import Approval
+from execution_project.common.locking import one_at_a_time
+from execution_project.common.models import ApiKey, Approval
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 
@@ -85,13 +86,21 @@ def request_approval(
     parameters: Mapping[str, Any] | None = None,
     lifetime: timedelta = DEFAULT_LIFETIME,
 ) -> Approval:
-    """Ask for a second person's word; it lapses after ``lifetime``."""
-    now = clock.now()
+    """Ask for a second person's word; it lapses after ``lifetime``.
+
+    Asking for the same again while the first proposal waits returns that one, whatever the reason given this time.
+    """
+    asked = dict(parameters or {})
     with transaction.atomic():
+        one_at_a_time(f"approval:{by.name}:{act}:{subject}")
+        now = clock.now()
+        waiting = proposals_for(act, subject).filter(requested_by=by.name, parameters=asked).first()
+        if waiting is not None:
+            return waiting
         approval = Approval.objects.create(
             act=act,
             subject=subject,
-            parameters=dict(parameters or {}),
+            parameters=asked,
             reason=reason,
             requested_by=by.name,
             requested_at=now,
@@ -101,6 +110,20 @@ def request_approval(
     return approval
 
 
+def asked_by(approval: Approval, by: Actor) -> bool:
+    """Whether an actor is whoever asked, by whatever way in: ``user:olga``, ``command:olga``, a key that olga owns."""
+    return not _people(approval.requested_by).isdisjoint(_people(by.name))
+
+
+def _people(actor: str) -> set[str]:
+    """Who may be behind an actor's name: what follows the colon, and the owner of a key."""
+    kind, _, name = actor.partition(":")
+    names = {name}
+    if kind == "key":
+        names.update(ApiKey.objects.filter(name=name).values_list("owner", flat=True))
+    return {each.strip().casefold() for each in names} - {""}
+
+
 def decide(approval_id: UUID, *, approved: bool, by: Actor) -> Approval:
     """Give or refuse the word; raises ``Problem``: 404, for the requester, for a late or a second decision."""
     by.require(Right.APPROVE)
@@ -108,8 +131,12 @@ def decide(approval_id: UUID, *, approved: bool, by: Actor) -> Approval:
     now = clock.now()
     with transaction.atomic():
         approval = Approval.objects.select_for_update(no_key=True).get(id=approval_id)
-        if approval.requested_by == by.name:
-            raise Problem(403, "APPROVAL_OWN_REQUEST", "Whoever asked cannot approve; ask a second person.")
+        if asked_by(approval, by):
+            raise Problem(
+                403,
+                "APPROVAL_OWN_REQUEST",
+                f"Whoever asked ({approval.requested_by}) cannot approve, by whatever way in; ask a second person.",
+            )
         if approval.decided_at is not None:
             raise Problem(409, "APPROVAL_DECIDED", f"Already decided by {approval.decided_by}.")
         if approval.expires_at <= now:

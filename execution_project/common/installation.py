@@ -7,6 +7,7 @@ generations it used since, so it takes a new prefix before it makes another id: 
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -25,7 +26,7 @@ _NOTICED = engine("installation", "the database is a copy: restored from a backu
 def prefix() -> str:
     """The two characters that start every new client order id of this installation.
 
-    Asked for the first time in a process, it looks whether this is still the database that it was taken for.
+    Asked for the first time on a new connection, it looks whether this is still the database that it was taken for.
     """
     row, made = Installation.objects.get_or_create(
         id=1, defaults={"prefix": ids.new_installation_prefix(), "database": database_identity()}
@@ -36,6 +37,11 @@ def prefix() -> str:
     elif not made and row.database != identity:
         return take_new_prefix(by=_NOTICED)
     return row.prefix
+
+
+def forget_prefix(**sent: Any) -> None:
+    """Receiver of ``connection_created``: behind a new connection may be a database that was restored meanwhile."""
+    prefix.cache_clear()
 
 
 def database_identity() -> str:

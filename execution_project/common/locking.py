@@ -41,6 +41,9 @@ class Rank(IntEnum):
     EXPOSURE = 6
 
 
+OWN_STATE_WAITS = "25s"
+
+
 class LockOrderError(RuntimeError):
     """A lock was asked for out of order, or outside ``ordered()``: a programming error."""
 
@@ -85,9 +88,17 @@ class Locks:
             )
 
     def own_trading_state(self, scope: str) -> None:
-        """Wait for every sharing transaction to end, and keep new ones out until commit."""
+        """Wait for every sharing transaction to end, and keep new ones out until commit.
+
+        Waits longer than any of them can last (``idle_in_transaction_session_timeout``): a halt must not fail because
+        one placement hangs.
+        """
         self._step(Rank.TRADING_STATE)
         with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', %s, true)",
+                [OWN_STATE_WAITS, OWN_STATE_WAITS],
+            )
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_TRADING_STATE, _hash(scope)])
 
     def exposure(self, model: type[ModelT], key: str) -> ModelT:

@@ -52,6 +52,7 @@ _BY_STATUS: dict[int, tuple[str, ...]] = {
         "QUANTITY_ALREADY_FILLED",
         "LATCHED",
         "NOT_LATCHED",
+        "LATCHED_AGAIN",
         "BOOKS_NOT_OPEN",
         "BOOKS_ALREADY_OPEN",
         "ORDERS_WORKING",
@@ -59,6 +60,7 @@ _BY_STATUS: dict[int, tuple[str, ...]] = {
         "NO_EXCHANGE",
         "NOT_UNKNOWN",
         "OUTCOME_NOT_POSSIBLE",
+        "NOT_AS_PROPOSED",
         "BREAK_RESOLVED",
         "BREAK_CHANGED",
         "LOOSENING_NEEDS_APPROVAL",
@@ -97,7 +99,7 @@ _BY_STATUS: dict[int, tuple[str, ...]] = {
     ),
     429: ("THROTTLED",),
     500: ("INTERNAL_ERROR",),
-    503: ("RISK_BUSY", "DATABASE_UNAVAILABLE"),
+    503: ("CANCELS_INCOMPLETE", "RISK_BUSY", "DATABASE_UNAVAILABLE"),
 }
 
 # Every (status, code) there is.

@@ -27,6 +27,8 @@ from orders.models import Break, BreakKind, BreakStatus, Severity
 from risk.api.documents import ApprovalSerializer
 
 STATUSES = [status.value for status in BreakStatus if status is not BreakStatus.SUSPECTED]
+# A break without an order concerns the account as a whole: keys bound to strategies do not reach it.
+OF_STRATEGY = "order__strategy__name"
 
 
 class BreakSerializer(serializers.Serializer[Any]):
@@ -140,8 +142,8 @@ def break_document(row: Break) -> dict[str, Any]:
 
 
 def _reached(principal: Principal, break_id: UUID) -> UUID:
-    """The id, if the key reaches its account. Raises ``Problem`` (404)."""
-    if not principal.narrow(listed_breaks(), strategy=None).filter(id=break_id).exists():
+    """The id, if the key reaches the break. Raises ``Problem`` (404)."""
+    if not principal.narrow(listed_breaks(), strategy=OF_STRATEGY).filter(id=break_id).exists():
         raise Problem(404, "UNKNOWN_BREAK", "There is no such break for this key.")
     return break_id
 
@@ -153,9 +155,9 @@ class BreaksView(APIView):
 
     @LIST_BREAKS
     def get(self, request: Request) -> Response:
-        """Breaks of the accounts that the key reaches."""
+        """Breaks of the accounts that the key reaches; for a key bound to strategies, of their orders alone."""
         query = read_query(request, ("account", "status", "severity", "kind", *PAGING))
-        rows = principal_of(request).narrow(listed_breaks(), strategy=None)
+        rows = principal_of(request).narrow(listed_breaks(), strategy=OF_STRATEGY)
         if "account" in query:
             rows = rows.filter(account__name=query["account"])
         statuses = choices_of(query, "status", STATUSES)

@@ -202,7 +202,15 @@ CANCEL_ORDERS = operation(
     tag="Orders",
     parameters=_OF_ONE,
     answers={202: (MassCancelSerializer, "Asked for.")},
-    problems=(*WITH_QUERY, "MISSING_FILTER", "MISSING_FIELD", "UNKNOWN_ACCOUNT", "UNKNOWN_STRATEGY", "UNKNOWN_SYMBOL"),
+    problems=(
+        *WITH_QUERY,
+        "MISSING_FILTER",
+        "MISSING_FIELD",
+        "UNKNOWN_ACCOUNT",
+        "UNKNOWN_STRATEGY",
+        "UNKNOWN_SYMBOL",
+        "CANCELS_INCOMPLETE",
+    ),
     throttled=False,
 )
 
@@ -212,7 +220,7 @@ STOP = operation(
     tag="Control",
     request=StopRequestSerializer,
     answers={200: (StopSerializer, "Halted: nothing accepted before goes out, also not when trading starts again.")},
-    problems=("SCOPE_NOT_ALLOWED",),
+    problems=("SCOPE_NOT_ALLOWED", "CANCELS_INCOMPLETE"),
     examples=(
         OpenApiExample("Everything", request_only=True, value={"scope": "global", "reason": "prices look wrong"}),
         OpenApiExample(

@@ -10,7 +10,7 @@ from django.conf import settings
 from execution_project.common import clock
 from execution_project.common.problems import Problem
 from orders.lifecycle import UNDECIDED, OrderStatus
-from orders.models import Order, OrderType
+from orders.models import Order, OrderType, TimeInForce
 from orders.notifications import POLL_S, listener
 
 MAX_WAIT_S = 10
@@ -28,7 +28,10 @@ def parse_wait(text: str | None) -> int:
 
 
 def wait_until_decided(order_id: UUID, seconds: int) -> Order | None:
-    """The order once it has left pending and submitting, or None when the time or the waiting places ran out."""
+    """The order once it has left pending and submitting, or None when the time or the waiting places ran out.
+
+    An order that cannot rest (MARKET, IOC, FOK) is waited for until its end.
+    """
     if seconds == 0 or not _places.acquire(blocking=False):
         return None
     moved = listener.register(order_id)
@@ -37,8 +40,9 @@ def wait_until_decided(order_id: UUID, seconds: int) -> Order | None:
         while True:
             moved.clear()
             order = Order.objects.select_related("account", "instrument", "strategy").get(id=order_id)
-            # A market order that is "open" is one whose fills are being asked for: BTCTurk's answer has none.
-            filling = order.type == OrderType.MARKET and order.status == OrderStatus.OPEN
+            # What cannot rest and is "open" is being filled, or is asked for its fills: BTCTurk's answer has none.
+            never_rests = order.type == OrderType.MARKET or order.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}
+            filling = never_rests and order.status in {OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED}
             if order.status not in UNDECIDED and not filling:
                 return order
             left = deadline - clock.monotonic()

@@ -15,6 +15,11 @@ from execution_project.common.problems import Problem
 from risk.models import TradingState
 from risk.scopes import scope_exists
 
+BOUND_TWICE = (
+    "This key is bound to accounts and to strategies, and a scope is the whole of one. Use a key that is bound to one"
+    " of them; DELETE /api/exec/orders cancels what lies within both bounds."
+)
+
 
 def _may_act(key: ApiKey, kind: str, name: str) -> bool:
     if key.accounts is None and key.strategies is None:
@@ -43,6 +48,7 @@ class ScopeRequest:
         """Read ``{"scope": "global"}`` or ``{"scope": {"account": "main"}}``; raises ``ValidationError``, ``Problem``.
 
         A key that is bound to accounts or strategies may act on each of those that it names, and on nothing wider.
+        One that is bound to both reaches a part of each only, and a scope halts the whole of it: it may act on none.
         """
         body: dict[str, Any] = dict(request.data)
         known = {"scope", "reason"} | ({"cancel_orders"} if allow_cancel else set())
@@ -61,7 +67,10 @@ class ScopeRequest:
             errors["scope"] = 'Send "global" or one of {"exchange"|"account"|"strategy"|"symbol": "<name>"}.'
         if errors:
             raise serializers.ValidationError(errors)
-        if not _may_act(principal_of(request).key, kind, key):
+        bound = principal_of(request).key
+        if bound.accounts is not None and bound.strategies is not None:
+            raise Problem(403, "SCOPE_NOT_ALLOWED", BOUND_TWICE)
+        if not _may_act(bound, kind, key):
             raise Problem(403, "SCOPE_NOT_ALLOWED", "This key may act on its own accounts and strategies only.")
         if kind != "global" and not scope_exists(kind, key):
             raise serializers.ValidationError({"scope": f"There is no {kind} {key!r}."})

@@ -52,6 +52,7 @@ def logged_in(window: BrowserContext, base: str, name: str) -> Page:
 
 def fits(page: Page) -> None:
     """Nothing of the page is wider than the window: nobody scrolls sideways to find a button."""
+    page.wait_for_load_state("load")
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,8 +12,9 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from execution_project.common import clock
-from execution_project.common.actors import Actor
-from execution_project.common.approvals import decide, request_approval, use
+from execution_project.common.actors import Actor, command
+from execution_project.common.api_keys import create_api_key
+from execution_project.common.approvals import asked_by, decide, request_approval, use
 from execution_project.common.models import Approval, Event
 from execution_project.common.problems import Problem
 from execution_project.common.rights import EVERYTHING
@@ -28,8 +31,8 @@ def manual() -> Iterator[clock.ManualClock]:
         yield running
 
 
-def ask() -> Approval:
-    return request_approval("limit.loosen", "account:main", reason="wider", by=ASKER, parameters={"value": "5"})
+def ask(subject: str = "account:main", by: Actor = ASKER, value: str = "5") -> Approval:
+    return request_approval("limit.loosen", subject, reason="wider", by=by, parameters={"value": value})
 
 
 def refused(code: str, act: Any) -> None:
@@ -62,6 +65,65 @@ def test_nobody_approves_his_own_request() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("asker", "decider", "same"),
+    [
+        ("user:olga", "command:olga", True),
+        ("command:olga", "user:Olga", True),
+        ("key:olga", "user:olga", True),
+        ("key:bot", "user:olga", True),
+        ("key:bot", "command:olga", True),
+        ("user:olga", "key:bot", True),
+        ("key:bot", "key:olgas-other-bot", True),
+        ("key:bot", "user:rita", False),
+        ("key:ownerless", "key:also-ownerless", False),
+        ("user:olga", "command:rita", False),
+        ("key:unknown", "user:olga", False),
+    ],
+)
+def test_nobody_is_a_second_person_by_another_way_in(asker: str, decider: str, same: bool) -> None:
+    for name, owner in (("bot", "olga"), ("olgas-other-bot", " Olga "), ("ownerless", ""), ("also-ownerless", "")):
+        create_api_key(name, ["operate"], by=THIRD, owner=owner)
+    approval = ask(by=Actor(asker, "test", rights=EVERYTHING))
+    by = Actor(decider, "test", rights=EVERYTHING)
+    assert asked_by(approval, by) == same
+    if same:
+        refused("APPROVAL_OWN_REQUEST", lambda: decide(approval.id, approved=True, by=by))
+    else:
+        assert decide(approval.id, approved=True, by=by).decided_by == decider
+
+
+def test_the_name_of_whoever_runs_a_command_is_the_accounts_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = pwd.getpwuid(os.getuid()).pw_name
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(variable, "somebody-else")
+    assert command("test").name == f"command:{own}"
+    monkeypatch.setattr(os, "getuid", lambda: 3_999_999_999)
+    assert command("test").name == "command:uid-3999999999"
+
+
+@pytest.mark.django_db
+def test_asking_for_the_same_again_is_the_same_proposal(manual: clock.ManualClock) -> None:
+    first = ask()
+    assert ask().id == first.id
+    assert Event.objects.filter(kind="approval.requested").count() == 1
+    others = [ask("account:other"), ask(by=THIRD), ask(value="6")]
+    assert len({first.id, *(other.id for other in others)}) == 4
+    decide(first.id, approved=False, by=SECOND)
+    after_a_refusal = ask()
+    assert after_a_refusal.id != first.id
+    manual.advance(timedelta(hours=1))
+    assert ask().id != after_a_refusal.id
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_ask_the_same_at_once_all_get_one_proposal() -> None:
+    results = run_together([ask] * 8)
+    assert {result.id for result in results if isinstance(result, Approval)} == {Approval.objects.get().id}
+    assert all(isinstance(result, Approval) for result in results)
+
+
+@pytest.mark.django_db
 def test_a_decision_is_final() -> None:
     approval = ask()
     decide(approval.id, approved=False, by=SECOND)
@@ -80,7 +142,7 @@ def test_an_approval_serves_no_other_act_and_no_undecided_one_serves_at_all() ->
 
 @pytest.mark.django_db
 def test_a_late_decision_and_a_late_use_are_refused(manual: clock.ManualClock) -> None:
-    decided, undecided = ask(), ask()
+    decided, undecided = ask(), ask("account:other")
     manual.advance(timedelta(minutes=59, seconds=59))
     decide(decided.id, approved=True, by=SECOND)
     manual.advance(timedelta(seconds=1))

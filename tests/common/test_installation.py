@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from execution_project.common import installation
 from execution_project.common.models import Installation
@@ -39,3 +39,13 @@ def test_processes_that_start_together_agree() -> None:
     results = run_together([installation.prefix.__wrapped__] * 8)
     assert len(set(map(str, results))) == 1
     assert results[0] == Installation.objects.get().prefix
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_new_connection_looks_whose_database_it_reaches() -> None:
+    before = installation.prefix()
+    Installation.objects.update(database="the one that this was copied from")
+    assert installation.prefix() == before, "nothing is asked while the connection lives"
+    connection.close()
+    connection.ensure_connection()
+    assert installation.prefix() != before

@@ -9,20 +9,19 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from django_q.models import OrmQ
 
-from execution_project.common import clock
+from execution_project.common import clock, locking
 from execution_project.common.actors import Actor
 from execution_project.common.locking import ordered
 from execution_project.common.models import Approval, Chore, Event
 from execution_project.common.rights import EVERYTHING
 from orders.models import Command, CommandKind, Order
 from risk.models import Circuit, TradingState
-from risk.trading_state import halt
+from risk.trading_state import halt, propose_start
 from tests.factories import (
     AccountFactory,
     BreakFactory,
@@ -154,10 +153,12 @@ def test_kill_page_warns_when_nobody_would_carry_out_cancels(operator: Client) -
     assert "The cancel queue does not answer (last heard: never)" in text_of(operator.get("/admin/acts/kill"))
 
 
-def test_kill_that_cannot_get_its_lock_says_so_and_that_it_may_be_repeated(operator: Client) -> None:
+def test_kill_that_cannot_get_its_lock_says_so_and_that_it_may_be_repeated(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locking, "OWN_STATE_WAITS", "100ms")
+
     def kill() -> Any:
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '100ms'")
         return operator.post("/admin/acts/kill", {"reason": "drill"})
 
     with ordered() as locks:
@@ -240,6 +241,14 @@ def test_refused_proposal_changes_nothing(operator: Client) -> None:
     assert "Refused." in text_of(second.post(decide, {"decision": "refuse", "reason": "not yet"}, follow=True))
     assert state().latched and Approval.objects.get().approved is False
     assert Page(second.get(decide).content.decode()).forms == []
+
+
+def test_what_somebody_proposed_by_a_command_is_not_theirs_to_decide_in_the_admin(operator: Client) -> None:
+    halt("global", "", reason="kill switch", by=BY, latched=True)
+    asker = Actor("command:olga", "a test", rights=EVERYTHING)
+    approval = propose_start("global", "", reason="cause found", by=asker)
+    own = operator.get(reverse("admin:act_decide", args=[approval.id]))
+    assert "another person has to decide" in text_of(own) and Page(own.content.decode()).forms == []
 
 
 def test_lapsed_proposal_has_no_buttons(operator: Client) -> None:

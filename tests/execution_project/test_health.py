@@ -14,6 +14,8 @@ from exchanges.models import AccountFreshness, HostClock, HostPause, StreamKind,
 from execution_project.common import clock
 from execution_project.common.models import QueueBeat
 from tests.engines import Engine
+from tests.factories import api_key
+from tests.people import client_of, person
 
 pytestmark = pytest.mark.e2e
 
@@ -102,3 +104,34 @@ def test_an_order_that_waits_long_for_its_outcome_is_counted(ready: Engine) -> N
             [order["id"]],
         )
     wrong("unknown orders", "1 orders have waited long")
+
+
+def says(client: Client | None = None, address: str = "192.0.2.1", **headers: str) -> bool:
+    """Whether the answer has words; names and yes or no it always has."""
+    checks = (client or Client()).get("/readyz", headers=headers, REMOTE_ADDR=address).json()["checks"]
+    assert all(check["name"] and check["ok"] in (True, False) for check in checks)
+    worded = {"says" in check for check in checks}
+    assert len(worded) == 1
+    return worded.pop()
+
+
+@pytest.mark.django_db
+def test_strangers_get_no_words() -> None:
+    assert not says()
+    assert not says(address="")
+    assert not says(address="127.0.0.1", **{"X-Forwarded-For": "192.0.2.1"})
+    for header in ("Bearer exk_x_y", f"Basic {api_key('read')}", f"Bearer {api_key('trade', 'operate')}"):
+        assert not says(Authorization=header)
+    assert not says(Authorization=f"Bearer {api_key('read', networks=['10.0.0.0/8'])}")
+    no_staff = person("paul")
+    no_staff.is_staff = False
+    no_staff.save()
+    assert not says(client_of(no_staff))
+
+
+@pytest.mark.django_db
+def test_the_desk_gets_words() -> None:
+    assert says(address="127.0.0.1")
+    assert says(address="::1")
+    assert says(Authorization=f"Bearer {api_key('read')}")
+    assert says(client_of(person("olga", "operations")))

@@ -7,12 +7,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from execution_project.back_office.acts import ROUNDS_SHOWN
 from execution_project.common.models import Approval, Event
-from orders.models import Break, Order
-from orders.resolving import propose_resolution
+from orders.models import AbsenceEvidence, Break, Order
+from orders.resolving import NEWEST_ROUNDS, propose_resolution, unknown_order
 from positions.models import Holding
 from risk.models import Circuit, Reservation
 from tests.factories import BY, AbsenceEvidenceFactory, BreakFactory, CircuitFactory, lost_order, whole_order
@@ -220,3 +223,25 @@ def test_a_circuit_that_only_counts_has_nothing_to_close(operator: Client) -> No
     page = operator.get(reverse("admin:act_close_circuit", args=[row.pk]))
     assert "It is not open" in text_of(page)
     assert b'name="reason"' not in page.content
+
+
+def test_of_many_rounds_the_newest_are_read_and_answers_of_those_that_are_shown(operator: Client) -> None:
+    order = lost_order()
+    row = order.exchange_orders.get()
+    body = "x" * 100
+    answers = [{"call": "open_orders", "path": "/o", "http_status": 200, "error": "", "characters": 100, "body": body}]
+    address = reverse("admin:act_resolve_order", args=[order.id])
+    rounds, counts = [], []
+    for more in (2, NEWEST_ROUNDS + 3):
+        new = AbsenceEvidenceFactory.build_batch(more, exchange_order=row, order=order, answers=answers)
+        rounds += AbsenceEvidence.objects.bulk_create(new)
+        operator.get(address)
+        with CaptureQueriesContext(connection) as queries:
+            page = text_of(operator.get(address))
+        counts.append(len(queries))
+    assert page.count("open orders: HTTP 200, 100 characters") == ROUNDS_SHOWN
+    assert counts[0] == counts[1], "one statement for the answers, however many rounds"
+    unknown = unknown_order(order)
+    assert unknown is not None
+    assert [past.id for past in unknown.rounds] == sorted(past.id for past in rounds)[5:]
+    assert all("answers" in past.get_deferred_fields() for past in unknown.rounds)

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from execution_project.postgres import EmbeddedPostgres
@@ -99,7 +100,9 @@ def test_life_of_a_supervisor(engine: Engine) -> None:
 
     # a dead child is started again, alone
     before = set(engine.left())
-    victim = next(pid for pid in before if "gunicorn" in Path(f"/proc/{pid}/cmdline").read_text())
+    # the supervisor's own child, not one of the workers that it answers for
+    children = psutil.Process(first.pid).children()
+    victim = next(child.pid for child in children if "gunicorn" in " ".join(child.cmdline()))
     os.kill(victim, signal.SIGKILL)
     wait_until(lambda: "web ended with exit code" in first.output(), 20, "the death is noticed")
 

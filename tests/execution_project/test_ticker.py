@@ -8,7 +8,9 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.apps import apps
 from django.db import connection
+from django.db.models.signals import post_migrate
 from django.utils import timezone
 from django_q.models import Task
 
@@ -153,6 +155,18 @@ def test_taking_over_from_a_ticker_that_beat_a_moment_ago_is_no_start(calls: lis
     later.step()
     connection.close()
     assert calls == ["tick", "boot"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_engine_that_comes_back_at_once_begins_with_a_start(calls: list[str]) -> None:
+    beat()
+    wiring = apps.get_app_config("execution_project")
+    sent = {"app_config": wiring, "verbosity": 0, "interactive": False, "using": "default", "apps": apps, "plan": []}
+    post_migrate.send(sender=wiring, **sent)
+    ticker = Ticker([], lambda: calls.append("boot"))
+    ticker.step()
+    connection.close()
+    assert calls == ["boot"]
 
 
 @pytest.mark.django_db(transaction=True)

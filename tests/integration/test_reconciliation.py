@@ -13,12 +13,13 @@ from django.core.management import call_command
 from exchanges.freshness import freshness_of
 from exchanges.models import Account, Instrument
 from exchanges.syncing import sync_instruments
-from execution_project.common import clock
+from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor
 from execution_project.common.models import Chore, Event
 from execution_project.common.problems import Problem
-from orders import reconciliation, reconciling_schedule, sweeping
-from orders.models import Break, ExchangeOrder, Order
+from orders import boot, reconciliation, reconciling_schedule, sweeping
+from orders.breaks import Finding, open_or_touch
+from orders.models import Break, BreakKind, ExchangeOrder, Order, Severity
 from orders.reconciliation import Reconciliation, explained, reconcile
 from positions.models import Fill, LedgerEntry, TradeCursor
 from risk.models import Reservation, TradingState
@@ -325,6 +326,79 @@ def test_a_fill_that_the_exchange_does_not_show_blocks(engine: Engine, monkeypat
     engine.simulator.call("DELETE", "/sim/faults")
     run(engine, "trades")
     assert engine.place(quantity="0.01")[0] == 202
+
+
+def test_a_fill_that_is_not_shown_blocks_also_when_the_reading_has_gone_past_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.place(quantity="0.01")
+    drain()
+    engine.simulator.fault("lagging_trades", call="GET /api/v3/myTrades", ms=600_000)
+    monkeypatch.setattr(reconciliation, "NOT_SHOWN_YET", timedelta(0))
+    for _ in range(2):
+        run(engine, "trades")
+    monkeypatch.setattr(reconciliation, "TRADES_OVERLAP", timedelta(0))
+    run(engine, "trades")
+    assert (Break.objects.get().kind, Break.objects.get().status) == ("orphan_fill", "open")
+    engine.simulator.call("DELETE", "/sim/faults")
+    run(engine, "trades", since=clock.now() - timedelta(minutes=1))
+    assert Break.objects.get().status == "resolved"
+
+
+def test_what_is_not_booked_of_an_order_is_missing_also_when_it_has_ended(engine: Engine) -> None:
+    engine.limit("BUY", "0.01", "60010.00")
+    drain()
+    row = ExchangeOrder.objects.get()
+    assert row.end_proof
+    ExchangeOrder.objects.update(cumulative_quantity=row.booked_quantity + D("0.01"))
+    found = Finding(BreakKind.QTY_MISMATCH, Severity.BLOCKING, f"BTCUSDT {row.exchange_order_id}")
+    open_or_touch(engine.account, found, by=BY)
+    run(engine, "orders")
+    assert Break.objects.get().status == "open"
+    ExchangeOrder.objects.update(cumulative_quantity=row.booked_quantity)
+    run(engine, "orders")
+    assert Break.objects.get().status == "resolved"
+
+
+def test_what_was_read_of_a_long_time_is_kept(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    long_ago = clock.now() - timedelta(days=5)
+    chosen = TradeCursor.objects.filter(instrument__symbol="BTCUSDT")
+    TradeCursor.objects.exclude(instrument__symbol="BTCUSDT").update(updated_at=clock.now())
+    chosen.update(updated_at=long_ago)
+    reached: list[str] = []
+
+    def reach(name: str) -> None:
+        reached.append(name)
+        if len(reached) == 3:
+            raise SystemExit(1)
+
+    monkeypatch.setattr(fault_hooks, "reach", reach)
+    with pytest.raises(SystemExit):
+        run(engine, "trades", only_due=True)
+    kept = chosen.get().updated_at - long_ago
+    assert timedelta(days=1, hours=23) < kept < timedelta(days=2)
+    monkeypatch.undo()
+    assert run(engine, "trades", only_due=True).succeeded
+    assert clock.now() - chosen.get().updated_at < timedelta(minutes=1)
+
+
+def test_a_start_reads_the_trades_of_the_last_day_again_and_goes_on_where_it_stopped(venue: Engine) -> None:
+    before = TradeCursor.objects.get(instrument__symbol="BTCUSDT").updated_at
+    boot.boot()
+    boot.boot()
+    cursor = TradeCursor.objects.get(instrument__symbol="BTCUSDT")
+    assert cursor.updated_at == before - timedelta(days=1)
+    assert boot.finish_boot(Account.objects.get())
+    cursor.refresh_from_db()
+    assert cursor.updated_at > before
+
+
+def test_a_reading_of_a_clock_that_ran_ahead_does_not_count(engine: Engine) -> None:
+    run(engine, "trades")
+    TradeCursor.objects.update(updated_at=clock.now() + timedelta(hours=3))
+    foreign(engine, type="MARKET", price=None, quantity="0.05")
+    assert run(engine, "trades", only_due=True).new_fills == 1
+    assert TradeCursor.objects.get(instrument__symbol="BTCUSDT").updated_at <= clock.now()
 
 
 # ------------------------------------------------------------------------------------------------------------ balances

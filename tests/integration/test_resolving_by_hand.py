@@ -10,15 +10,17 @@ import pytest
 
 from exchanges.connections import adapter_for
 from exchanges.host_clock import exchange_now_ms
+from execution_project.common import clock
 from execution_project.common.actors import Actor
-from execution_project.common.approvals import decide, decide_and_carry_out
+from execution_project.common.approvals import consequences, decide, decide_and_carry_out
 from execution_project.common.models import Approval, Event
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from orders.following import follow_account, probe, settle_account
 from orders.ingest import ingest
-from orders.models import ExchangeOrder, Order
+from orders.models import Command, ExchangeOrder, Order
 from orders.resolving import carry_out_resolution, propose_resolution, unknown_orders
+from orders.sending import send_command
 from tests.engines import BY, Engine, drain, reserved
 from tests.integration.test_replacing import REPLACE, patch, resting
 from tests.integration.test_unknown_orders import followed, past_its_time, vanished
@@ -132,6 +134,44 @@ def test_a_lost_replace_is_ended_by_hand_and_the_order_goes_on(engine: Engine) -
     assert order.status == "open"
     assert reserved(engine) == {"USDT": Decimal(1770)}
     assert patch(engine, order_id, price="59600.00")[0] == 202
+
+
+def test_a_word_on_a_lost_submit_does_not_end_a_replace_lost_later(engine: Engine) -> None:
+    engine.simulator.fault("drop_after")
+    _, document = engine.limit("BUY", "0.01", "59000.00")
+    drain("submit-binance")
+    order_id = document["id"]
+    old = propose_resolution(UUID(order_id), "rejected", "it is not there", FIRST)
+    assert probe(UUID(order_id)) is True
+    drain()
+    assert patch(engine, order_id, price="59500.00")[0] == 202
+    engine.simulator.fault("drop_after", call=REPLACE)
+    send_command(Command.objects.get(kind="replace").id)
+    [unknown] = unknown_orders()
+    assert (unknown.what, unknown.outcomes) == ("replace", ("rejected",))
+    held = reserved(engine)
+    [said] = consequences(old)
+    assert "propose again" in said
+    with pytest.raises(Problem) as refused:
+        decide_and_carry_out(old.id, approved=True, by=SECOND)
+    assert (refused.value.status, refused.value.code) == (409, "NOT_AS_PROPOSED")
+    assert Approval.objects.get().used_at is None
+    assert [each.what for each in unknown_orders()] == ["replace"]
+    assert reserved(engine) == held, "what the replace placed works at the exchange"
+    assert probe(UUID(order_id)) is True
+    assert (engine.order(order_id)["status"], engine.order(order_id)["price"]) == ("open", "59500")
+
+
+def test_a_word_on_a_lost_submit_does_not_end_the_order_when_it_vanishes_later(engine: Engine) -> None:
+    order_id = lost(engine)
+    old = propose_resolution(order_id, "canceled", "somebody canceled it", FIRST)
+    decide(old.id, approved=True, by=SECOND)
+    Order.objects.filter(id=order_id).update(status="closed_unverified")
+    Command.objects.filter(order=order_id).update(status="done", finished_at=clock.now())
+    with pytest.raises(Problem) as refused:
+        carry_out_resolution(old.id, SECOND)
+    assert refused.value.code == "NOT_AS_PROPOSED"
+    assert Order.objects.get().status == "closed_unverified"
 
 
 def test_a_closed_unverified_order_is_ended_and_shows_again(engine: Engine) -> None:

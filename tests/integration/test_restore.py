@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,11 +15,15 @@ from django.conf import settings
 from django.db import connection
 from django_q.models import OrmQ
 
+from exchanges import rate_budget
+from exchanges.connections import host_of
+from exchanges.models import RateWindow
+from exchanges.syncing import sync_balances
 from execution_project.common import clock, installation
 from execution_project.common.models import Event, Installation
 from orders import boot, sweeping
 from orders.models import Attempt, Break, Command, ExchangeOrder, Order
-from orders.reconciliation import reconcile
+from orders.reconciliation import reconcile, wanted_cursors
 from positions.models import Fill
 from risk.boot_halt import accounts_halted_for_boot
 from risk.models import TradingState
@@ -67,7 +72,6 @@ def backup() -> Iterator[Any]:
     def put_back() -> None:
         _sql(f'ALTER DATABASE "{name}" RENAME TO "{lost}"', f'ALTER DATABASE "{copy}" RENAME TO "{name}"')
         _sql(f'DROP DATABASE "{lost}" WITH (FORCE)')
-        installation.prefix.cache_clear()  # as in the processes of a new start
 
     yield take, put_back
     _sql(f'DROP DATABASE IF EXISTS "{copy}"')
@@ -109,6 +113,50 @@ def test_a_start_stays_halted_while_a_part_fails(engine: Engine) -> None:
     boot.ring_boot_reconciliations()
     drain()
     assert state_of(engine) == "ACTIVE"
+
+
+def grant(engine: Engine, weight: int) -> None:
+    """Leave so much of the rate budget."""
+    limit = rate_budget.WEIGHT.limit * (100 - rate_budget.RESERVED_PERCENT) // 100
+    RateWindow.objects.filter(subject=host_of(engine.account), kind="weight_1m").update(used=limit - weight)
+
+
+def test_a_start_goes_on_where_the_rate_budget_ended(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One window for the whole test, whatever minute ends in it.
+    monkeypatch.setattr(rate_budget, "WEIGHT", rate_budget.Window("weight_1m", timedelta(days=1), 6000))
+    sync_balances(engine.account)
+    before = reads(engine)
+    boot.boot()
+    assert boot.finish_boot(engine.account)
+    in_one_go = reads(engine) - before
+    boot.boot()
+    before = reads(engine)
+    rounds = 0
+    while accounts_halted_for_boot() and rounds < 20:
+        grant(engine, 100)
+        boot.ring_boot_reconciliations()
+        drain()
+        rounds += 1
+    assert state_of(engine) == "ACTIVE"
+    assert rounds > 1
+    asked = reads(engine) - before
+    for call in ("GET /api/v3/myTrades", "GET /api/v3/openOrders", "GET /api/v3/account"):
+        assert asked[call] == in_one_go[call] > 0, "nothing is asked for twice"
+
+
+def test_a_second_start_compares_again_what_the_first_one_did(engine: Engine) -> None:
+    boot.boot()
+    reconcile(engine.account, parts=("orders", "trades"), by=BY)
+    before = reads(engine)
+    boot.boot()
+    assert boot.finish_boot(engine.account)
+    asked = reads(engine) - before
+    assert asked["GET /api/v3/myTrades"] >= len(wanted_cursors(engine.account)) > 0
+    assert asked["GET /api/v3/openOrders"] == 1
+
+
+def reads(engine: Engine) -> Counter[str]:
+    return Counter(engine.simulator.call("GET", "/sim/counters")["calls"])
 
 
 def test_orders_queued_before_a_start_are_outranked(engine: Engine) -> None:
@@ -251,6 +299,57 @@ def test_a_replacement_after_a_restore_takes_an_id_of_the_new_prefix(engine: Eng
     assert len(posted) == 3
     assert set(posted.values()) == {1}
     assert Order.objects.get(id=alive.id).price == D("59200")
+
+
+def test_a_replace_that_went_out_since_the_backup_is_found(venue: Engine, backup: Any) -> None:
+    """It waits in the backup; what it placed takes the old one's place instead of being taken for a stranger's."""
+    take, put_back = backup
+    _, order = venue.limit("BUY", "0.1", "59000.00")
+    drain()
+    assert venue.request("PATCH", f"order/{order['id']}", {"price": "59100.00"})[0] == 202
+    take()
+    drain()
+    assert set(venue.simulator.posted().values()) == {1}
+    placed = set(venue.simulator.posted())
+    assert len(placed) == 2
+    put_back()
+    start_up()
+    stored = Order.objects.get()
+    assert (str(stored.id), stored.status, stored.price) == (order["id"], "open", D("59100"))
+    assert Command.objects.get(kind="replace").status == "done"
+    assert set(venue.simulator.posted()) == placed
+    # BTCTurk takes the fee of a buy in quote.
+    assert D(5910) <= reserved(venue)["USDT"] < D(5930)
+    assert venue.request("DELETE", f"order/{order['id']}")[0] == 202
+    drain()
+    assert venue.order(order["id"])["status"] == "canceled"
+    assert reserved(venue) == {}
+
+
+def test_a_replace_that_never_went_out_is_looked_for_until_it_is_proven_absent(engine: Engine, backup: Any) -> None:
+    take, put_back = backup
+    _, order = engine.limit("BUY", "0.1", "59000.00")
+    drain()
+    engine.request("PATCH", f"order/{order['id']}", {"price": "59100.00"})
+    take()
+    put_back()
+    start_up()
+    command = Command.objects.get(kind="replace")
+    assert (command.status, engine.order(order["id"])["status"]) == ("unknown", "open")
+    assert reserved(engine) == {"USDT": D(5910)}, "either of the two may work"
+    Attempt.objects.update(recv_window_ms=0)
+    for _ in range(20):
+        ExchangeOrder.objects.update(look_next_at=clock.now() - timedelta(seconds=1))
+        sweeping.ring_probes()
+        drain()
+        if Command.objects.get(kind="replace").status == "done":
+            break
+        _let_the_bounds_pass()
+    assert Command.objects.get(kind="replace").status == "done"
+    document = engine.order(order["id"])
+    assert (document["status"], document["price"]) == ("open", "59000")
+    assert reserved(engine) == {"USDT": D(5900)}
+    assert len(engine.simulator.posted()) == 1
 
 
 def test_a_restore_that_cannot_be_noticed_is_told_by_hand(engine: Engine) -> None:

@@ -119,6 +119,12 @@ def known_to_work(operation: Any, engine: Engine) -> dict[str, Any] | None:
         assert status == 202, document
         drain()
         return {"path_parameters": {"order_id": document["id"]}, "body": {"price": "51000.00"}}
+    if operation.label == "POST /api/exec/order/{order_id}/resolve":
+        engine.simulator.fault("drop_before")
+        status, document = engine.limit("BUY", "0.01", "50000.00")
+        assert status == 202, document
+        drain("submit-binance")
+        return {"path_parameters": {"order_id": document["id"]}, "body": {"outcome": "rejected", "reason": "not there"}}
     return None
 
 

@@ -165,7 +165,7 @@ def test_secrets_are_neither_logged_nor_stored(engine: Engine, caplog: pytest.Lo
             lambda: StreamState.objects.filter(
                 subject=account.name, connected_since=None, last_error__contains="refused"
             ).first(),
-            20,
+            60,
             f"the wrong secret is refused: {state_of(account.name)}",
         )
     said = caplog.text + row.last_error

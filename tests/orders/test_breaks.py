@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from exchanges.freshness import freshness_of
@@ -22,7 +23,9 @@ from orders.breaks import Finding, acknowledge, halt_before, no_longer_seen, ope
 from orders.models import Break, BreakKind, BreakStatus, Severity
 from positions.models import Holding, LedgerEntry
 from risk.models import TradingState
-from tests.factories import AccountFactory, api_key
+from tests.factories import AccountFactory, OrderFactory, StrategyFactory, api_key
+from tests.threads import Other, blocked
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 D = Decimal
@@ -190,6 +193,39 @@ def test_nobody_without_the_right_ends_a_break(act: Any) -> None:
     assert problem.value.status == 403
 
 
+@pytest.mark.parametrize(
+    ("act", "status", "rows"),
+    [
+        (lambda row: resolve(row.id, REASON, FIRST), BreakStatus.RESOLVED, 2),
+        (lambda row: acknowledge(row.id, "night desk", FIRST), BreakStatus.ACKNOWLEDGED, 1),
+    ],
+    ids=["resolve", "acknowledge"],
+)
+def test_a_comparison_at_the_same_moment_takes_no_act_back(act: Any, status: BreakStatus, rows: int) -> None:
+    account = AccountFactory()
+    row = opened(account, kind=BreakKind.UNKNOWN_ORDER)
+    with transaction.atomic():
+        act(row)
+        comparison = Other(lambda: opened(account, kind=BreakKind.UNKNOWN_ORDER))
+        wait_until(blocked, 10, "the comparison waits for the act")
+    comparison.join()
+    row.refresh_from_db()
+    assert (row.status, Break.objects.count()) == (status, rows)
+
+
+def test_an_approved_end_waits_for_a_comparison_that_sees_another_difference() -> None:
+    account = AccountFactory()
+    approval = resolve(opened(account).id, REASON, FIRST).approval
+    assert approval is not None
+    with transaction.atomic():
+        opened(account, difference="6")
+        deciding = Other(lambda: decide_and_carry_out(approval.id, approved=True, by=SECOND))
+        wait_until(blocked, 10, "the end waits for the comparison")
+    with pytest.raises(Problem, match="another one"):
+        deciding.join()
+    assert LedgerEntry.objects.count() == 0
+
+
 # ----------------------------------------------------------------------------------------------------------------- API
 
 
@@ -233,3 +269,20 @@ def test_acknowledge_and_resolve_through_the_api() -> None:
     assert call("POST", f"breaks/{severe.id}/resolve", api_key("read", "trade"), {"reason": REASON})[0] == 403
     hidden = api_key("operate", accounts=[])
     assert call("POST", f"breaks/{severe.id}/resolve", hidden, {"reason": REASON})[1]["code"] == "UNKNOWN_BREAK"
+
+
+def test_a_key_bound_to_strategies_reaches_the_breaks_of_their_orders_alone() -> None:
+    account = AccountFactory()
+    own, foreign, none = (
+        opened(account, kind=BreakKind.STATUS_MISMATCH, subject=name, order=OrderFactory(account=account, strategy=of))
+        for name, of in (("1", StrategyFactory(name="mine")), ("2", StrategyFactory(name="theirs")), ("3", None))
+    )
+    of_the_account = opened(account)
+    key = api_key(strategies=["mine"])
+    assert [found["id"] for found in call("GET", "breaks", key)[1]["breaks"]] == [str(own.id)]
+    for row in (foreign, none, of_the_account):
+        for act, body in (("acknowledge", {"owner": "me"}), ("resolve", {"reason": REASON})):
+            status, document = call("POST", f"breaks/{row.id}/{act}", key, body)
+            assert (status, document["code"]) == (404, "UNKNOWN_BREAK")
+    assert call("POST", f"breaks/{own.id}/acknowledge", key, {"owner": "me"})[0] == 200
+    assert len(call("GET", "breaks", api_key("read"))[1]["breaks"]) == 4

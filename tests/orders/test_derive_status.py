@@ -39,6 +39,19 @@ def test_a_stale_word_never_opens_an_ended_order(
     assert after not in {S.OPEN, S.PARTIALLY_FILLED, S.PENDING, S.SUBMITTING}
 
 
+@pytest.mark.parametrize("ended", [S.CANCELED, S.EXPIRED])
+def test_only_what_was_concluded_to_be_over_works_again(ended: OrderStatus) -> None:
+    def after(reported: ReportedStatus | None, seen: str, *, revived: bool) -> OrderStatus:
+        return derive_status(ended, reported=reported, whole_quantity=ONE, seen_quantity=Decimal(seen), revived=revived)
+
+    assert after(R.OPEN, "0", revived=True) is S.OPEN
+    assert after(R.PARTIALLY_FILLED, "0.4", revived=True) is S.PARTIALLY_FILLED
+    assert after(R.CANCELED, "0.4", revived=True) is ended
+    assert after(R.OPEN, "1", revived=True) is S.FILLED
+    assert after(R.OPEN, "0", revived=False) is ended
+    assert after(R.PARTIALLY_FILLED, "0.4", revived=False) is ended
+
+
 @given(STATUSES, REPORTED, AMOUNTS, st.one_of(st.none(), st.just(ONE)))
 def test_denied_and_settled_are_left_alone_and_a_second_look_changes_nothing(
     current: OrderStatus, reported: ReportedStatus | None, seen: Decimal, whole: Decimal | None

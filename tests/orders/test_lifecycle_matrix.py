@@ -31,8 +31,8 @@ STEPS: dict[str, str] = {
     "settled": "",
 }
 REPAIR_STEPS: dict[str, str] = {
-    "canceled": "filled",
-    "expired": "filled",
+    "canceled": "filled open partially_filled",
+    "expired": "filled open partially_filled",
     "rejected": "submit_unknown",
     "closed_unverified": "open partially_filled filled canceled expired",
     "settled": "filled canceled expired",

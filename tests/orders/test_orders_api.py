@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from exchanges.models import Account
 from execution_project.common import clock
 from execution_project.common.models import Approval, Event, Strategy
+from orders.history import NEWEST, history_of
 from orders.models import Attempt, Command, Order
 from risk.models import TradingState
 from tests.factories import (
@@ -229,7 +230,9 @@ def test_the_end_of_an_unknown_order_is_proposed_and_ends_nothing_yet() -> None:
     status, document, _ = call("POST", path, body, key=key)
     approval = document["approval"]
     assert (status, approval["act"], approval["subject"]) == (202, "resolve_order", str(order.id))
-    assert (approval["parameters"], approval["reason"]) == ({"outcome": "rejected"}, body["reason"])
+    about = {"outcome": "rejected", "what": "submit", "exchange_order": str(order.exchange_orders.get().id)}
+    assert (approval["parameters"], approval["reason"]) == (about, body["reason"])
+    assert call("POST", path, body, key=key)[1]["approval"]["id"] == approval["id"], "asked again it is the same one"
     assert Order.objects.get(id=order.id).status == "submit_unknown"
     for wrong, pointer in (
         ({**body, "outcome": "filled"}, "/outcome"),
@@ -429,7 +432,7 @@ def test_a_bound_key_reaches_the_orders_of_its_strategies_only(market: tuple[Acc
     [
         ({"strategies": ["mine"]}, [{"strategy": "mine"}]),
         ({"accounts": ["main"]}, [{"account": "main"}]),
-        ({"accounts": ["main"], "strategies": ["mine"]}, [{"account": "main"}, {"strategy": "mine"}]),
+        ({"accounts": ["main"], "strategies": ["mine"]}, []),
         ({"strategies": []}, []),
     ],
 )
@@ -453,3 +456,39 @@ def test_a_bound_key_stops_kills_and_starts_what_it_names_and_nothing_wider(
             else:
                 assert (status, document["code"]) == (403, "SCOPE_NOT_ALLOWED")
     assert TradingState.objects.count() == len(allowed)
+
+
+def test_a_key_bound_to_both_is_told_what_to_do_and_cancels_within_both_bounds(
+    market: tuple[Account, Strategy, Strategy],
+) -> None:
+    account = market[0]
+    own = decided_order(account=account, strategy="mine")
+    decided_order(account=account, strategy="theirs", idempotency_key="two")
+    key = api_key(accounts=[account.name], strategies=["mine"])
+    _, document, _ = call("POST", "kill", {"scope": {"account": account.name}}, key=key)
+    assert "Use a key that is bound to one of them" in document["detail"]
+    _, document, _ = call("DELETE", f"orders?account={account.name}", key=key)
+    assert document["orders"] == [str(own.id)]
+
+
+def test_of_an_order_with_many_attempts_the_newest_are_read() -> None:
+    order = whole_order(status="open")
+    command, row, now = order.commands.get(), order.exchange_orders.get(), clock.now()
+    Attempt.objects.bulk_create(
+        Attempt(
+            command=command,
+            exchange_order=row,
+            kind="cancel",
+            fence=number,
+            stamp_ms=number,
+            recv_window_ms=5000,
+            send_by=now,
+            claimed_at=now,
+            answered_at=now,
+            outcome="unknown",
+        )
+        for number in range(1, NEWEST + 3)
+    )
+    ids = sorted(Attempt.objects.values_list("id", flat=True))
+    [read] = history_of(order).commands
+    assert [attempt.id for attempt in read.attempts.all()] == ids[2:]

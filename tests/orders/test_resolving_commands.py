@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import pwd
 from decimal import Decimal
 
 import pytest
@@ -19,7 +19,8 @@ REASON = ("--reason", "the exchange's support says so")
 
 
 def somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(getpass, "getuser", lambda: "rita")
+    account = pwd.struct_passwd(("rita", "x", 4711, 4711, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: account)
 
 
 def test_an_unknown_order_is_ended_by_two_users_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from execution_project.common import clock
 from risk.controls import health
 from risk.controls.result import ControlOutcome
 from risk.gate import Prices, read_inputs
-from risk.inputs import MAX_RECONCILIATION_AGE, Price, Reconciled
+from risk.inputs import AHEAD, MAX_RECONCILIATION_AGE, Price, Reconciled
 from risk.intent import scopes_of
 from tests.factories import AccountFactory
 from tests.risk.gate_inputs import NOW, inputs, intent, sale
@@ -34,6 +34,13 @@ def test_exactly_the_age_passes_and_a_moment_more_denies(part: str) -> None:
     result = health.evaluate(inputs(reconciled=at(**{part: age + TICK})))
     assert (result.outcome, result.code) == (ControlOutcome.BREACH, "RECONCILIATION_STALE")
     assert result.inputs["stale"] == [part]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_stamp_of_a_clock_that_ran_ahead_is_stale(part: str) -> None:
+    assert health.evaluate(inputs(reconciled=at(**{part: -AHEAD}))).outcome is ControlOutcome.PASS
+    result = health.evaluate(inputs(reconciled=at(**{part: -AHEAD - TICK})))
+    assert (result.code, result.inputs["stale"]) == ("RECONCILIATION_STALE", [part])
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -84,9 +91,20 @@ def test_the_gate_reads_the_accounts_own_row() -> None:
 @pytest.mark.django_db
 def test_freshness_never_goes_back_in_time() -> None:
     account = AccountFactory()
-    now = clock.now()
+    now = clock.now() - timedelta(minutes=1)
     mark_fresh(account, PARTS, now)
     mark_fresh(account, ["orders"], now - timedelta(seconds=1))
     mark_fresh(account, ["trades"], now + timedelta(seconds=1))
     fresh = freshness_of(account)
     assert (fresh.orders_at, fresh.trades_at, fresh.balances_at) == (now, now + timedelta(seconds=1), now)
+
+
+@pytest.mark.django_db
+def test_a_success_takes_back_a_stamp_from_the_future() -> None:
+    account = AccountFactory()
+    start = clock.now()
+    with clock.using(clock.ManualClock(start + timedelta(hours=1))):
+        mark_fresh(account, ["orders"], clock.now())
+    with clock.using(clock.ManualClock(start)):
+        mark_fresh(account, ["orders"], start - timedelta(seconds=1))
+    assert freshness_of(account).orders_at == start

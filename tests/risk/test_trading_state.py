@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from execution_project.common.actors import Actor
-from execution_project.common.approvals import carry_out, decide_and_carry_out
+from execution_project.common.approvals import carry_out, consequences, decide_and_carry_out
 from execution_project.common.locking import ordered
 from execution_project.common.models import Event
 from execution_project.common.problems import Problem
@@ -170,10 +170,43 @@ def test_a_latch_is_lifted_by_a_second_person_once() -> None:
     row = TradingState.objects.get()
     assert (row.state, row.latched) == ("ACTIVE", False)
     assert Event.objects.get(kind="trading.started").evidence["approval"] == str(approval.id)
-    halt("account", "main", reason="again", by=BY, latched=True)
     with pytest.raises(Problem) as caught:
         carry_out(approval.id, by=SECOND)
     assert caught.value.code == "APPROVAL_SPENT"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("latched", [True, False])
+def test_a_proposal_lifts_no_halt_that_came_after_it(latched: bool) -> None:
+    halt("account", "main", reason="drawdown", by=BY, latched=True)
+    approval = propose_start("account", "main", reason="looked at it", by=BY)
+    assert "goes on at once" in consequences(approval)[0]
+    newer = halt("account", "main", reason="another drawdown", by=BY, latched=latched)
+    assert "halted again since it was proposed" in consequences(approval)[0]
+    with pytest.raises(Problem) as caught:
+        decide_and_carry_out(approval.id, approved=True, by=SECOND)
+    assert (caught.value.status, caught.value.code) == (409, "LATCHED_AGAIN")
+    row = TradingState.objects.get()
+    assert (row.state, row.latched, row.last_halt_seq) == ("HALTED", True, newer.last_halt_seq)
+    approval.refresh_from_db()
+    assert approval.used_at is None
+    again = propose_start("account", "main", reason="looked at that too", by=BY)
+    assert again.id != approval.id
+    decide_and_carry_out(again.id, approved=True, by=SECOND)
+    assert TradingState.objects.get().state == "ACTIVE"
+    with pytest.raises(Problem) as caught:
+        carry_out(approval.id, by=SECOND)
+    assert caught.value.code == "LATCHED_AGAIN"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_proposal_spent_lifts_no_later_latch() -> None:
+    halt("account", "main", reason="drawdown", by=BY, latched=True)
+    approval = propose_start("account", "main", reason="looked at it", by=BY)
+    decide_and_carry_out(approval.id, approved=True, by=SECOND)
+    halt("account", "main", reason="again", by=BY, latched=True)
+    with pytest.raises(Problem):
+        carry_out(approval.id, by=SECOND)
     assert TradingState.objects.get().latched
 
 

@@ -73,10 +73,10 @@ class Event(AppendOnlyModel):
     at = models.DateTimeField()
     kind = models.CharField(max_length=64)
     subject_type = models.CharField(max_length=32)
-    subject_id = models.CharField(max_length=64)
+    subject_id = models.CharField(max_length=200)
     from_status = models.CharField(max_length=32, blank=True)
     to_status = models.CharField(max_length=32, blank=True)
-    actor = models.CharField(max_length=128)
+    actor = models.CharField(max_length=200)
     cause = models.CharField(max_length=256)
     request_id = models.CharField(max_length=64, blank=True)
     evidence = models.JSONField(default=dict)
@@ -100,10 +100,10 @@ class Approval(models.Model):
     subject = models.CharField(max_length=128)
     parameters = models.JSONField(default=dict)
     reason = models.TextField()
-    requested_by = models.CharField(max_length=128)
+    requested_by = models.CharField(max_length=200)
     requested_at = models.DateTimeField()
     expires_at = models.DateTimeField()
-    decided_by = models.CharField(max_length=128, null=True)
+    decided_by = models.CharField(max_length=200, null=True)
     decided_at = models.DateTimeField(null=True)
     approved = models.BooleanField(null=True)
     used_at = models.DateTimeField(null=True)
@@ -198,7 +198,7 @@ class Act(models.Model):
 class IdempotencyKey(models.Model):
     """Who asked with which key for what: the same key gives the same resource, another body under it is refused."""
 
-    principal = models.CharField(max_length=64)
+    principal = models.CharField(max_length=128)
     key = models.CharField(max_length=255)
     body_hash = models.CharField(max_length=64)
     resource_id = models.UUIDField()
@@ -209,3 +209,18 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.principal}:{self.key}"
+
+
+class FailedLogins(models.Model):
+    """How often a login failed since the window began; ``subject``: an address, or a hash of a user name and one."""
+
+    subject = models.CharField(max_length=100, primary_key=True)
+    began_at = models.DateTimeField()
+    failures = models.PositiveIntegerField()
+
+    class Meta:
+        verbose_name_plural = "failed logins"
+        indexes = [models.Index(fields=["began_at"], name="failed_logins_began")]
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.failures}"

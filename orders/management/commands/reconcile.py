@@ -10,9 +10,10 @@ from django.utils.dateparse import parse_datetime
 from exchanges.freshness import PARTS
 from exchanges.management.account_command import AccountCommand
 from exchanges.models import Account
+from execution_project.common import clock
 from execution_project.common.actors import command
 from execution_project.common.management_command import ExitCode, Partly, Refused
-from orders.reconciliation import Reconciliation, reconcile
+from orders.reconciliation import LONG_OVERLAP, Reconciliation, reconcile
 
 COLUMNS = ("part", "what", "subject", "expected", "observed", "became")
 
@@ -36,6 +37,7 @@ class Command(AccountCommand):
         if options["since"] is not None and (since is None or since.tzinfo is None):
             sentence = "--since takes a time with its zone, such as 2026-01-31T12:00:00Z."
             raise Refused("USAGE", sentence, exit_code=ExitCode.USAGE)
+        since = since or clock.now() - LONG_OVERLAP
         accounts = self.accounts(options["account"])
         if not options["account"]:
             accounts = [account for account in accounts if account.books_opened_at is not None]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime
-from itertools import count
+from itertools import count, islice
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -25,6 +25,7 @@ from exchanges.http.calls import WrongThread
 from exchanges.http.transport import Timeouts
 from exchanges.reports import OrderReport, Outcome, ReadFailed, ReportedStatus
 from exchanges.reports import OutcomeKind as Kind
+from exchanges.searching import trade_slices
 from tests.exchanges.btcturk import samples
 from tests.exchanges.btcturk.samples import (
     CANCEL,
@@ -683,6 +684,28 @@ def test_a_window_that_cannot_be_narrowed_fails(adapt: Adapt) -> None:
 
 def test_a_window_that_cannot_be_narrowed_is_believed_below_the_cap(adapt: Adapt) -> None:
     assert len(adapt(at_once(199)).trades_between("BTCTRY", STAMP, STAMP + 1, **NOW)) == 199
+
+
+def test_many_trades_are_read_slice_by_slice_and_those_read_are_kept(adapt: Adapt, server: FakeServer) -> None:
+    minute = 60_000
+    few = said([samples.trade(n, timestamp=STAMP + n * 1000) for n in range(3)])
+    adapter = adapt(at_once(150), at_once(150), few, NOTHING, DROP)
+    slices = trade_slices(adapter, "BTCTRY", STAMP, STAMP + 16 * minute, **NOW)
+    assert [(until - STAMP, len(told)) for until, told in islice(slices, 2)] == [(4 * minute, 3), (12 * minute, 0)]
+    with pytest.raises(ReadFailed):
+        next(slices)
+    windows = [(int(page["startDate"]) - STAMP, int(page["endDate"]) - STAMP) for page in pages(server)]
+    assert [(low // minute, high // minute) for low, high in windows[:5]] == [
+        *((0, 16), (0, 8), (0, 4)),
+        *((4, 12), (12, 16)),
+    ]
+
+
+def test_the_shortest_slice_is_read_by_halves_and_given_up_in_the_end(adapt: Adapt, server: FakeServer) -> None:
+    few = said([samples.trade(n, timestamp=STAMP + n) for n in range(3)])
+    told = list(trade_slices(adapt(at_once(150), few, few), "BTCTRY", STAMP, STAMP + 60_000, **NOW))
+    assert [(until - STAMP, len(trades)) for until, trades in told] == [(60_000, 3)]
+    assert len(server.seen) == 3
 
 
 def test_trades_without_end_are_given_up(adapt: Adapt, server: FakeServer) -> None:

@@ -178,6 +178,13 @@ def test_what_each_btcturk_event_leads_to() -> None:
     assert not talk.over.is_set()
 
 
+def test_a_logout_of_btcturk_is_the_end_and_no_planned_change_of_connections() -> None:
+    _, talk = heard(turk)
+    with pytest.raises(Terminated):
+        talk.hear('[802,{"type":802}]')
+    assert not talk.over.is_set()
+
+
 @pytest.mark.parametrize(
     ("make", "frame"), [(private, wrapped({"e": "tomorrow"})), (turk, '[777,{"type":777}]')], ids=["binance", "btcturk"]
 )
