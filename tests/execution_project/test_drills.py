@@ -50,7 +50,7 @@ class House:
 
     def start_parent(self, **environment: str) -> Managed:
         self.parent = self.processes.manage(
-            *("run_cluster", "drill", "--skip-checks", "--beat-every", 0.3, "--deaf-after", 2.5), **environment
+            *("run_cluster", "drill", "--skip-checks", "--beat-every", 0.3, "--deaf-after", 4), **environment
         )
         return self.parent
 
@@ -225,7 +225,7 @@ def test_slow_tasks_in_all_workers_are_not_taken_for_deafness(house: House) -> N
     for label in labels:
         wait_until(lambda label=label: house.notes(f"began {label}"), 10, "both workers are busy")
     busy_since = time.monotonic()
-    wait_until(lambda: time.monotonic() > busy_since + 3.2, 5, "longer than deaf-after")
+    wait_until(lambda: time.monotonic() > busy_since + 4.7, 7, "longer than deaf-after")
     for label in labels:
         house.release(label)
     for label in labels:
@@ -306,9 +306,9 @@ def test_database_away(house: House) -> None:
     house.release(label)
     wait_until(lambda: house.notes(f"ended {label}"), 10, "the task ends without a database")
     away = time.monotonic()
-    wait_until(lambda: time.monotonic() > away + 4, 6, "longer than deaf-after")
+    wait_until(lambda: time.monotonic() > away + 5, 7, "longer than deaf-after")
     house.postgres.start()
-    house.runs(timeout=6)
+    house.runs(timeout=10)
     house.gone(row)
     assert len(house.notes(f"began {label}")) == 1
     assert house.main().pid == before

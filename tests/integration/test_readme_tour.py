@@ -31,14 +31,10 @@ def start_everything(engine: Engine, processes: Processes) -> tuple[dict[str, st
     return names, {"BASE": f"{base}/api/exec", "KEY": engine.api_key}
 
 
-def test_every_line_of_the_readmes_tour_answers_as_promised(engine: Engine, processes: Processes) -> None:
+def test_the_readmes_tour_and_the_client_guide_do_what_they_say(engine: Engine, processes: Processes) -> None:
     names, environment = start_everything(engine, processes)
     lines = [line for _, text in blocks("README.md", "Tour") for line in text.splitlines()]
     assert run_shell(lines, names=names, **environment) >= 14
-
-
-def test_every_recipe_of_the_client_guide_does_what_it_says(engine: Engine, processes: Processes) -> None:
-    names, environment = start_everything(engine, processes)
     whole = blocks("docs/client-guide.md")
     run_python("\n".join(text for language, text in whole if language == "python"), names=names, **environment)
     lines = [line for language, text in whole if language == "sh" for line in text.splitlines()]
