@@ -103,8 +103,10 @@ class Session:
             asked_on = clock.now()
             pong = await wire.ping()
             # One that is not answered ends by the watch, which any other frame holds off.
+            # Not ``wait_for``: it swallows a cancellation that comes together with the pong, and this task would go on.
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(pong), self._bounds.silence)
+                async with asyncio.timeout(self._bounds.silence):
+                    await asyncio.shield(pong)
                 self.talk.alive_on = asked_on
             await asyncio.sleep(self._bounds.ping_every)
 

@@ -11,7 +11,7 @@ from typing import Any
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from exchanges.http.decoding import Unparsable
-from exchanges.streams.link import Link
+from exchanges.streams.link import Link, Session
 from exchanges.streams.talk import NotNow, Refused, Talk
 from tests.exchanges.streams.fleets import short
 
@@ -262,3 +262,26 @@ def test_without_budget_nothing_is_sent() -> None:
             assert stage.gaps == [True, False]
 
     asyncio.run(run())
+
+
+def test_a_cancellation_that_comes_together_with_a_pong_ends_the_pinging() -> None:
+    """Else the connection's other parts wait for it for ever, and changed credentials are never used."""
+
+    async def scenario() -> None:
+        pong: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        asked = asyncio.Event()
+
+        class Answering:
+            async def ping(self) -> asyncio.Future[float]:
+                asked.set()
+                return pong
+
+        session = Session(Echo("ws://nowhere"), short(ping_every=3600.0))
+        pinging = asyncio.create_task(session._ping(Answering()))  # type: ignore[arg-type]
+        await asked.wait()
+        pong.set_result(0.0)
+        pinging.cancel()
+        await asyncio.wait([pinging], timeout=PATIENCE_S)
+        assert pinging.cancelled()
+
+    asyncio.run(scenario())
