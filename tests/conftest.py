@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import emptying
 from tests import settings as test_settings
 from tests.browser.chromium import CHROMIUM, NO_BROWSER
 from tests.engine_fixtures import engine, simulator, simulator_process
@@ -17,7 +18,8 @@ __all__ = ["engine", "simulator", "simulator_process"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No test leaves this machine."""
+    """No test leaves this machine; what a test commits is deleted after it."""
+    emptying.install()
     config.pluginmanager.register(LoopbackGuard(config), "loopback-guard")
 
 

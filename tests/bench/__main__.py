@@ -27,8 +27,11 @@ def main() -> int:
     """Command line."""
     known = cases()
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("case", nargs="?", choices=sorted(known), metavar="CASE")
+    parser.add_argument(
+        "case", nargs="?", choices=[*sorted(known), "all"], metavar="CASE", help="a case, or all of them"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="how often subject and floor take turns (default 5)")
+    parser.add_argument("--share", type=float, default=1.0, help="of the acts of a round, e.g. 0.1 to try a case")
     arguments = parser.parse_args()
     if arguments.case is None:
         for name, said in known.items():
@@ -43,12 +46,15 @@ def main() -> int:
         os.environ["EXEC_DATA_DIR"] = folder
         from tests.bench.frame import Bench, describe_machine
 
-        print(f"{arguments.case}: {known[arguments.case]}\n{describe_machine()}\n")
-        with Bench(Path(folder)) as bench:
+        print(describe_machine())
+        with Bench(Path(folder), arguments.share) as bench:
             import django
 
             django.setup()
-            importlib.import_module(f"tests.bench.{PREFIX}{arguments.case}").run(bench, arguments.rounds)
+            for case in sorted(known) if arguments.case == "all" else [arguments.case]:
+                print(f"\n{case}: {known[case]}\n", flush=True)
+                bench.begin_case()
+                importlib.import_module(f"tests.bench.{PREFIX}{case}").run(bench, arguments.rounds)
     return 0
 
 

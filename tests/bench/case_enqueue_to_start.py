@@ -10,8 +10,8 @@ import socket
 import time
 from collections.abc import Callable
 
-from django.conf import settings
 from django.db import transaction
+from django.test import override_settings
 from django_q.brokers.orm import ORM
 from django_q.tasks import async_task
 
@@ -27,7 +27,11 @@ PATIENCE_S = 30.0
 
 def run(bench: Bench, rounds: int) -> None:
     """Measure and print."""
-    settings.EXEC_QUEUES = queue_settings.EXEC_QUEUES
+    with override_settings(EXEC_QUEUES=queue_settings.EXEC_QUEUES):
+        _run(bench, rounds)
+
+
+def _run(bench: Bench, rounds: int) -> None:
     bench.processes.manage("run_cluster", "bench", DJANGO_SETTINGS_MODULE="tests.bench.queue_settings")
     bench.processes.manage("qcluster", DJANGO_SETTINGS_MODULE="tests.bench.stock_settings")
     path = str(bench.folder / "started")
@@ -44,7 +48,7 @@ def run(bench: Bench, rounds: int) -> None:
 
         def measure(enqueue: Callable[[], object]) -> Sample:
             began, latencies = time.monotonic(), []
-            for _ in range(PER_ROUND):
+            for _ in range(bench.acts(PER_ROUND)):
                 time.sleep(random.uniform(SHORTEST_GAP_S, LONGEST_GAP_S))
                 latencies.append(one(enqueue))
             return Sample(latencies, time.monotonic() - began)

@@ -154,19 +154,22 @@ def run(bench: Bench, rounds: int) -> None:
                 for client in clients:
                     client.close()
 
-        def subject(count: int, seconds: float = BATCH_S) -> Sample:
+        def subject(count: int, seconds: float) -> Sample:
             return measure("/api/exec/order", engine.api_key, count, seconds)
 
-        def bare(count: int, seconds: float = BATCH_S) -> Sample:
+        def bare(count: int, seconds: float) -> Sample:
             return measure("/bench/floor", floor.TOKEN, count, seconds)
 
         for warm_up in (bare, subject):
-            warm_up(8, 1.5)
+            warm_up(8, bench.seconds(1.5))
         rows: list[list[str]] = []
         for count in CONNECTIONS:
             figures = interleave(
                 rounds,
-                {"order": lambda c=count: subject(c), "floor": lambda c=count: bare(c)},  # type: ignore[misc]
+                {
+                    "order": lambda c=count: subject(c, bench.seconds(BATCH_S)),  # type: ignore[misc]
+                    "floor": lambda c=count: bare(c, bench.seconds(BATCH_S)),  # type: ignore[misc]
+                },
             )
             rows += lines(count, figures["order"], figures["floor"])
         table(["connections", "requests", "per second", "p50 ms", "p99 ms"], rows)

@@ -59,8 +59,10 @@ def run(bench: Bench, rounds: int) -> None:
         figures = interleave(
             rounds,
             {
-                "signed market orders": lambda: measure(address.hostname or "", address.port or 0, order),
-                "ping": lambda: measure(address.hostname or "", address.port or 0, ping),
+                "signed market orders": lambda: measure(
+                    address.hostname or "", address.port or 0, order, bench.acts(PER_ROUND)
+                ),
+                "ping": lambda: measure(address.hostname or "", address.port or 0, ping, bench.acts(PER_ROUND)),
             },
         )
         executed = simulator.call("GET", "/sim/counters")["calls"]["POST /api/v3/order"]
@@ -78,8 +80,8 @@ def run(bench: Bench, rounds: int) -> None:
     print(f"{executed} orders were executed by the simulator's own count.")
 
 
-def measure(host: str, port: int, make: Callable[[], bytes]) -> Sample:
-    """``PER_ROUND`` requests over ``CONNECTIONS`` sockets; raises ``AssertionError`` on an answer that is not 200."""
+def measure(host: str, port: int, make: Callable[[], bytes], requests: int) -> Sample:
+    """So many requests over ``CONNECTIONS`` sockets; raises ``AssertionError`` on an answer that is not 200."""
     latencies: list[float] = []
     with selectors.DefaultSelector() as selector:
         began = time.perf_counter()
@@ -88,7 +90,7 @@ def measure(host: str, port: int, make: Callable[[], bytes]) -> Sample:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sendall(make())
             selector.register(connection, selectors.EVENT_READ, [time.perf_counter()])
-        while len(latencies) < PER_ROUND:
+        while len(latencies) < requests:
             for key, _ in selector.select():
                 assert isinstance(key.fileobj, socket.socket)
                 answer = key.fileobj.recv(65536)

@@ -88,8 +88,9 @@ def describe_machine() -> str:
 class Bench:
     """One run: a PostgreSQL of its own with fsync on, migrated, and a place for processes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, share: float = 1.0) -> None:
         self.folder = folder
+        self._share = share
         self._postgres = EmbeddedPostgres(folder / "postgres", durable=True)
         self.processes: Processes
 
@@ -100,17 +101,34 @@ class Bench:
         os.environ["EXEC_DATABASE_ROLE"] = ""
         os.environ["DATABASE_URL"] = self.url
         subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], check=True)
-        self.processes = Processes(self.folder, database_url=self.url).__enter__()
+        self.begin_case()
         return self
+
+    def begin_case(self) -> None:
+        """Processes of its own for every case; those of the one before are ended."""
+        self._end_case()
+        self.processes = Processes(self.folder, database_url=self.url).__enter__()
+
+    def _end_case(self) -> None:
+        if hasattr(self, "processes"):
+            self.processes.__exit__(None, None, None)
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         try:
-            self.processes.__exit__(None, None, None)
+            self._end_case()
             if kind is not None:
                 for log in sorted(self.folder.glob("process-*.log")):
                     print(f"--- {log.name}\n{log.read_text(encoding='utf-8', errors='replace')}", file=sys.stderr)
         finally:
             self._postgres.stop()
+
+    def acts(self, usual: int) -> int:
+        """How many acts of a round to take: the usual number, or the share of it that was asked for; at least 4."""
+        return max(4, round(usual * self._share))
+
+    def seconds(self, usual: float) -> float:
+        """How long a batch takes: as usual, or the share of it that was asked for."""
+        return usual * self._share
 
     @property
     def url(self) -> str:

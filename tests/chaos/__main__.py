@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
 
+from execution_project.common import clock
 from tests.chaos.clients import Client, Ledger
 from tests.chaos.mischief import DatabaseDeaths, Faults, ForeignOrders, Kills, Mischief, StandingFaults
 from tests.chaos.verdict import Line, restless, rows, verdict
@@ -164,20 +167,24 @@ class Run:
         return {"trades not booked": there - here} if there > here else {}
 
 
-def main() -> int:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=60, help="how long it is troubled (default 60)")
-    parser.add_argument("--keep", action="store_true", help="leave the folder with logs and database behind")
-    arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix=f"chaos-{arguments.seed}-"))
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one seed came to: its table as text, and whether everything in it is as it must be."""
+
+    seed: int
+    table: str
+    passed: bool
+
+
+def run_seed(seed: int, seconds: float, *, keep: bool = False) -> Outcome:
+    """Trouble for so many seconds, then rest, then the judgement; the folder stays when it failed, or with ``keep``."""
+    folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
     folder.chmod(0o755)
 
     def say(text: str) -> None:
-        print(f"chaos {arguments.seed}: {text}", file=sys.stderr, flush=True)
+        print(f"chaos {seed}: {text}", file=sys.stderr, flush=True)
 
-    with Run(folder, arguments.seed, arguments.seconds, say) as run:
+    with Run(folder, seed, seconds, say) as run:
         run.await_ready()
         say("ready")
         run.trade()
@@ -186,18 +193,50 @@ def main() -> int:
     words += [f"still moving: {count} {what}" for what, count in moving.items()]
     lines += [Line(f"trouble: {what}", str(count)) for what, count in sorted(run.counts.items())]
     lines.append(Line("seconds until nothing moved", f"{took:.1f}", not moving))
-    width = max(len(line.what) for line in lines)
-    print(f"seed {arguments.seed}, {arguments.seconds:.0f} s of trouble")
-    for line in lines:
-        mark = {None: " ", True: "✓", False: "✗"}[line.good]
-        print(f"{mark} {line.what:<{width}}  {line.figure}")
-    for text in words[:50]:
-        print(f"  {text}")
     failed = bool(words) or any(line.good is False for line in lines)
-    print("FAILED" if failed else "passed", f"(logs in {folder})" if failed or arguments.keep else "")
-    if not failed and not arguments.keep:
-        subprocess.run(["rm", "-rf", str(folder)], check=True)
-    return int(failed)
+    width = max(len(line.what) for line in lines)
+    marks = {None: " ", True: "✓", False: "✗"}
+    table = [f"seed {seed}, {seconds:.0f} s of trouble"]
+    table += [f"{marks[line.good]} {line.what:<{width}}  {line.figure}" for line in lines]
+    table += [f"  {text}" for text in words[:50]]
+    table.append("FAILED" if failed else "passed")
+    if failed or keep:
+        say(f"logs in {folder}")
+    else:
+        shutil.rmtree(folder)
+    return Outcome(seed, "\n".join(table), not failed)
+
+
+def _seeds(text: str) -> list[int]:
+    first, _, last = text.partition("-")
+    return list(range(int(first), int(last or first) + 1))
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=_seeds, default=[1], metavar="N[-M]", help="one seed, or from N to M")
+    parser.add_argument("--seconds", type=float, default=60, help="how long it is troubled (default 60)")
+    parser.add_argument("--keep", action="store_true", help="leave the folders with logs and databases behind")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the tables of all seeds to this file as well")
+    arguments = parser.parse_args()
+    outcomes: list[Outcome] = []
+    for seed in arguments.seed:
+        outcomes.append(run_seed(seed, arguments.seconds, keep=arguments.keep))
+        print(outcomes[-1].table, flush=True)
+    failed = [outcome.seed for outcome in outcomes if not outcome.passed]
+    told = f"{len(outcomes)} seeds, {len(failed)} failed" + (f": {failed}" if failed else "")
+    if len(outcomes) > 1:
+        print(told)
+    if arguments.write is not None:
+        head = [
+            "What `make proof` printed: trades on both exchanges while everything fails, then the count.",
+            f"{clock.now():%Y-%m-%d}, {os.cpu_count()} processors, {told}.",
+        ]
+        arguments.write.write_text(
+            "\n\n".join(["\n".join(head), *(o.table for o in outcomes)]) + "\n", encoding="utf-8"
+        )
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
