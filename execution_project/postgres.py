@@ -170,8 +170,8 @@ class EmbeddedPostgres:
             if self._postmaster() is None:
                 try:
                     self._server.ensure_postgres_running()
-                except subprocess.TimeoutExpired:
-                    continue  # still replaying its log: wait for it below
+                except subprocess.SubprocessError:
+                    pass  # still replaying its log, or who started it was killed: look again
             if time.monotonic() > deadline:
                 raise TimeoutError(f"PostgreSQL in {self.folder} is not ready; its log is {self.folder / 'log'}.")
             time.sleep(0.05)

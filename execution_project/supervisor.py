@@ -307,7 +307,10 @@ class Supervisor:
         now = time.monotonic()
         if self._postgres is not None and not self._postgres.is_running():
             self._console.say("PostgreSQL died and is started again.")
-            self._postgres.start()
+            try:
+                self._postgres.start()
+            except (OSError, subprocess.SubprocessError) as error:
+                self._console.say(f"PostgreSQL did not start and is tried again: {error}")
         for child in list(self._children):
             if child.process is None:
                 if now >= child.start_at:

@@ -190,6 +190,7 @@ def run_seed(seed: int, seconds: float, *, keep: bool = False) -> Outcome:
         run.trade()
         took, moving = run.come_to_rest()
         lines, words = verdict(run.url, run.simulator, ACCOUNTS, run.ledger)
+    words += [f"not answered: {text}" for text in run.ledger.unanswered]
     words += [f"still moving: {count} {what}" for what, count in moving.items()]
     lines += [Line(f"trouble: {what}", str(count)) for what, count in sorted(run.counts.items())]
     lines.append(Line("seconds until nothing moved", f"{took:.1f}", not moving))

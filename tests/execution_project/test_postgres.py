@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import environ
+import psutil
 import psycopg
 import pytest
 
@@ -56,3 +59,27 @@ def test_settings_url_stop_and_start_after_a_crash(postgres: EmbeddedPostgres) -
     EmbeddedPostgres(postgres.folder).stop()
     assert not postgres.is_running()
     assert not postgres._processes()
+
+
+def test_a_start_whose_program_is_killed_is_begun_again(postgres: EmbeddedPostgres) -> None:
+    killed = threading.Event()
+
+    def kill_the_first_starter() -> None:
+        while not killed.is_set():
+            for process in psutil.process_iter():
+                with suppress(psutil.Error):
+                    words = process.cmdline()
+                    if words and words[0].endswith("pg_ctl") and str(postgres.folder) in words and "start" in words:
+                        process.kill()
+                        killed.set()
+                        return
+
+    thread = threading.Thread(target=kill_the_first_starter)
+    thread.start()
+    try:
+        postgres.start()
+        assert killed.is_set()
+    finally:
+        killed.set()
+        thread.join()
+    assert ask(postgres, "SELECT 1") == "1"
