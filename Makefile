@@ -61,7 +61,7 @@ types: .venv/.dev-stamp
 proof: .venv/.dev-stamp
 	@PROOF_ROUNDS=200 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 	@$(BIN)/python -m tests.mutants
-	@$(BIN)/python -m tests.chaos --seed 1-10 --seconds 180 --write docs/proof.txt
+	@$(BIN)/python -m tests.chaos --seed 1-10 --seconds 180 --jobs $(WORKERS) --write docs/proof.txt
 
 chaos: .venv/.dev-stamp
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --seconds $(SECONDS)

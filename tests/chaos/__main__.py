@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -220,11 +221,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60, help="how long it is troubled (default 60)")
     parser.add_argument("--keep", action="store_true", help="leave the folders with logs and databases behind")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the tables of all seeds to this file as well")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds that run at the same time (default 1)")
     arguments = parser.parse_args()
+
+    def run(seed: int) -> Outcome:
+        return run_seed(seed, arguments.seconds, keep=arguments.keep)
+
     outcomes: list[Outcome] = []
-    for seed in arguments.seed:
-        outcomes.append(run_seed(seed, arguments.seconds, keep=arguments.keep))
-        print(outcomes[-1].table, flush=True)
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for outcome in pool.map(run, arguments.seed):
+            outcomes.append(outcome)
+            print(outcome.table, flush=True)
     failed = [outcome.seed for outcome in outcomes if not outcome.passed]
     told = f"{len(outcomes)} seeds, {len(failed)} failed" + (f": {failed}" if failed else "")
     if len(outcomes) > 1:

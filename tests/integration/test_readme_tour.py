@@ -31,7 +31,11 @@ def start_everything(engine: Engine, processes: Processes) -> tuple[dict[str, st
     return names, {"BASE": f"{base}/api/exec", "KEY": engine.api_key}
 
 
-def test_the_readmes_tour_and_the_client_guide_do_what_they_say(engine: Engine, processes: Processes) -> None:
+def test_the_documents_do_what_they_say_line_by_line(engine: Engine, processes: Processes) -> None:
+    """The README's tour, the client guide's recipes, and going live against the simulator instead of the exchange.
+
+    One engine for all of them: starting one takes longer than any document.
+    """
     names, environment = start_everything(engine, processes)
     lines = [line for _, text in blocks("README.md", "Tour") for line in text.splitlines()]
     assert run_shell(lines, names=names, **environment) >= 14
@@ -39,11 +43,11 @@ def test_the_readmes_tour_and_the_client_guide_do_what_they_say(engine: Engine, 
     run_python("\n".join(text for language, text in whole if language == "python"), names=names, **environment)
     lines = [line for language, text in whole if language == "sh" for line in text.splitlines()]
     assert run_shell(lines, names=names, **environment) >= 12
+    go_live(engine)
 
 
-def test_going_live_in_the_order_of_its_document(engine: Engine, processes: Processes) -> None:
-    """Every command, against the simulator instead of the exchange; nothing else differs."""
-    start_everything(engine, processes)
+def go_live(engine: Engine) -> None:
+    """Every command of the document; nothing but the exchange's address differs."""
     key, secret = "desk-key-0001", "desk-secret-0001"
     body = {"name": "desk", "api_key": key, "api_secret": secret, "balances": {"USDT": "1000", "BTC": "0.01"}}
     engine.simulator.call("POST", "/sim/accounts", body)
