@@ -1,11 +1,13 @@
 """The rate budget that all processes share through PostgreSQL: windows are counted before a request, never after.
 
 Windows are fixed and aligned to the clock (docs/binance.md §6). A part of each is kept for cancels and probes. A
-pause that an exchange imposed (Retry-After, ban) is stored per host and holds for every process and restart.
+pause that an exchange imposed (Retry-After, ban) is stored per host and holds for every process and restart. A ban
+stops even cancels and probes, so it raises the highest alarm, and they are the first to go when it ends.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +16,10 @@ from django.db import connection, transaction
 from exchanges.adapters import Cost
 from exchanges.models import HostPause
 from execution_project.common import clock
+from execution_project.common.actors import engine
+from execution_project.common.events import record
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,11 @@ class Window:
 WEIGHT = Window("weight_1m", timedelta(minutes=1), 6000)
 ORDER_WINDOWS = (Window("orders_10s", timedelta(seconds=10), 100), Window("orders_1d", timedelta(days=1), 200_000))
 RESERVED_PERCENT = 20
+AFTER_BAN = timedelta(seconds=2)
+"""So much longer than a ban everything waits but cancels and probes: the ticks that ring these again come every second
+at the latest."""
+TOLD_AGAIN = timedelta(minutes=1)
+"""A ban that goes on so much longer than was said is an alarm again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +58,15 @@ def _start(now: datetime, length: timedelta) -> datetime:
 def take(host: str, account: str, cost: Cost, *, urgent: bool = False) -> Refused | None:
     """Take ``cost`` from every window concerned, or nothing at all; None when granted.
 
-    ``urgent`` (cancels, probes) may use the reserve; only a pause of the host stops it.
+    ``urgent`` (cancels, probes) may use the reserve; only a pause of the host stops it. What is not urgent waits
+    ``AFTER_BAN`` longer than a ban.
     """
     now = clock.now()
-    pause = HostPause.objects.filter(host=host, until__gt=now).first()
+    pause = HostPause.objects.filter(host=host, until__gt=now - AFTER_BAN).first()
     if pause is not None:
-        return Refused(pause.until, pause.reason)
+        until = pause.until if urgent or not pause.banned else pause.until + AFTER_BAN
+        if until > now:
+            return Refused(until, pause.reason)
     wanted = [(host, WEIGHT, cost.weight)] + [(account, window, cost.orders) for window in ORDER_WINDOWS]
     # Windows that an exchange opens with the first call are counted by the clock here: half the limit in each keeps any
     # stretch of that length within the whole.
@@ -96,15 +110,44 @@ def _take_one(subject: str, window: Window, units: int, now: datetime, urgent: b
 
 
 def pause(host: str, for_ms: int, *, reason: str, banned: bool = False) -> None:
-    """Remember that the exchange wants no request to ``host`` for ``for_ms``; a longer pause is never shortened."""
-    until = clock.now() + timedelta(milliseconds=for_ms)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO exchanges_hostpause (host, until, banned, reason) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT (host) DO UPDATE SET until = excluded.until, banned = excluded.banned,"
-            " reason = excluded.reason WHERE exchanges_hostpause.until < excluded.until",
-            [host, until, banned, reason[:256]],
-        )
+    """Remember that the exchange wants no request to ``host`` for ``for_ms``; a longer pause is never shortened, and a
+    ban stays a ban until its end. A ban is recorded as an event of severity critical, once."""
+    now = clock.now()
+    until = now + timedelta(milliseconds=for_ms)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO exchanges_hostpause (host, until, banned, reason) VALUES (%s, %s, false, '')"
+                " ON CONFLICT (host) DO NOTHING",
+                [host, now],
+            )
+        row = HostPause.objects.select_for_update(no_key=True).get(host=host)
+        was_banned = row.banned and row.until > now
+        new = banned and (not was_banned or until >= row.until + TOLD_AGAIN)
+        if new or (until > row.until and not was_banned):
+            row.reason = reason[:256]
+        row.banned = banned or was_banned
+        row.until = max(row.until, until)
+        row.save()
+        if new:
+            evidence = {"severity": "critical", "until": clock.rfc3339(row.until), "reason": row.reason}
+            record("host.banned", "host", host, engine("rate budget", "the exchange banned us"), evidence=evidence)
+    if new:
+        log.critical(sentence_of(row))
+
+
+def silent_until(host: str) -> datetime | None:
+    """Until when nothing at all may go to the host, not even what is urgent; None when it may now."""
+    return HostPause.objects.filter(host=host, until__gt=clock.now()).values_list("until", flat=True).first()
+
+
+def sentence_of(pause: HostPause) -> str:
+    """What a pause means to people, with the time it ends."""
+    if pause.banned:
+        what = f"{pause.host} is banned until {pause.until:%FT%TZ}: nothing goes there, not even cancels and probes"
+    else:
+        what = f"{pause.host} is paused until {pause.until:%FT%TZ}"
+    return f"{what} ({pause.reason})"
 
 
 def correct_from_exchange(host: str, used_weight: int | None) -> None:

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_safe
 
 from exchanges.host_clock import MAX_AGE, MAX_SKEW_MS
 from exchanges.models import Account, HostClock, HostPause, Mode
+from exchanges.rate_budget import sentence_of
 from exchanges.streams.states import troubles
 from execution_project.common import clock
 from execution_project.common.api.authentication import client_address
@@ -120,10 +121,7 @@ def _unknown_orders() -> Finding:
 
 def _budget() -> Finding:
     now = clock.now()
-    wrong = [
-        f"{row.host} {'is banned' if row.banned else 'is paused'} until {row.until:%FT%TZ}: {row.reason}"
-        for row in HostPause.objects.filter(until__gt=now).order_by("host")
-    ]
+    wrong = [sentence_of(row) for row in HostPause.objects.filter(until__gt=now).order_by("-banned", "host")]
     return Finding.of("rate budget", wrong, "no host is paused or banned")
 
 

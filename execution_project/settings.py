@@ -369,6 +369,7 @@ EXEC_TICKS: dict[str, float] = {
     "orders.boot.ring_boot_reconciliations": 1,
     "orders.reconciling_schedule.ring_order_reconciliations": 30,
     "orders.reconciling_schedule.ring_trade_reconciliations": 15,
+    "orders.reconciling_schedule.watch_books": 5,
     "orders.sweeping.prune_counters": 3600,
 }
 

@@ -69,6 +69,8 @@ def record_look(attempt_id: UUID, outcome: Outcome, seen: tuple[Report, ...]) ->
             apply_reports(locks, attempt.command.order.account, orders, seen, by=by)
         whole = replace(outcome, reports=(*outcome.reports, *seen))
         _close(orders[attempt.command.order_id], attempt, whole, False, by)
+        fault_hooks.reach("before_look_commit")
+    fault_hooks.reach("after_look")
 
 
 def _close(order: Order, attempt: Attempt, outcome: Outcome, fenced: bool, by: Actor) -> None:

@@ -26,14 +26,12 @@ from execution_project.common.models import Approval
 from execution_project.common.money import plain, plain_or_none
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
+from orders.break_rules import ESCALATES, SEVERE, TWO_PERSONS, severity_at, worse
 from orders.models import Break, BreakKind, BreakStatus, Order, Severity
 from positions.booking import book_transfer, move_holdings
 from risk.trading_state import halt
 
 RESOLVE_BREAK = "resolve_break"
-SEVERE = (Severity.BLOCKING, Severity.CRITICAL)
-BLOCKS_AFTER = {BreakKind.BALANCE_MISMATCH: timedelta(minutes=5), BreakKind.STATUS_MISMATCH: timedelta(seconds=60)}
-"""A warning of these kinds that lasts longer keeps the account's exposure from growing."""
 LISTED = (BreakStatus.OPEN, BreakStatus.ACKNOWLEDGED)
 
 _OF_A_COMPARISON = (
@@ -43,7 +41,8 @@ _OF_A_COMPARISON = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference that one comparison saw. ``confirm_after``: how many rounds in a row must see the same."""
+    """One difference that one comparison saw. ``confirm_after``: how many rounds in a row must see the same;
+    ``lasting``: instead, for how long there must be one, of whatever size."""
 
     kind: BreakKind
     severity: Severity
@@ -54,12 +53,14 @@ class Finding:
     order: Order | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
     confirm_after: int = 1
+    lasting: timedelta | None = None
 
 
 def open_or_touch(account: Account, found: Finding, *, by: Actor) -> Break:
     """Note a difference: a new break, or that the one there was seen again.
 
-    One that must be confirmed stays ``suspected`` until it was seen ``confirm_after`` times in a row unchanged.
+    One that must be confirmed stays ``suspected`` until it was seen ``confirm_after`` times in a row unchanged, or for
+    as long as ``lasting``.
     """
     now = clock.now()
     with transaction.atomic():
@@ -80,17 +81,17 @@ def open_or_touch(account: Account, found: Finding, *, by: Actor) -> Break:
         changed = row.status in LISTED and not same
         before = plain_or_none(row.difference)
         row.rounds = row.rounds + 1 if same or row.rounds == 0 else 1
-        row.severity = found.severity if row.status == BreakStatus.SUSPECTED else _worse(row.severity, found.severity)
+        row.severity = found.severity if row.status == BreakStatus.SUSPECTED else worse(row.severity, found.severity)
         row.expected, row.observed, row.difference = found.expected[:128], found.observed[:128], found.difference
         row.order, row.evidence, row.last_seen_at = found.order, found.evidence, now
-        if row.status == BreakStatus.SUSPECTED and row.rounds >= found.confirm_after:
+        lasted = None if found.lasting is None else now - row.opened_at >= found.lasting
+        confirmed = row.rounds >= found.confirm_after if lasted is None else lasted
+        if row.status == BreakStatus.SUSPECTED and confirmed:
             row.status, row.opened_at, opens = BreakStatus.OPEN, now, True
-        lasts = BLOCKS_AFTER.get(BreakKind(row.kind))
-        escalates = bool(
-            lasts and row.status in LISTED and row.severity == Severity.WARNING and now - row.opened_at >= lasts
-        )
+        graver = severity_at(row.kind, row.severity, now - row.opened_at)
+        escalates = row.status in LISTED and graver != row.severity
         if escalates:
-            row.severity = Severity.BLOCKING
+            row.severity = graver
         # Of a row that is there, what a comparison says and nothing else.
         row.save(update_fields=None if row._state.adding else [*_OF_A_COMPARISON, *(["status"] if opens else [])])
         if opens:
@@ -102,6 +103,26 @@ def open_or_touch(account: Account, found: Finding, *, by: Actor) -> Break:
         if row.status in LISTED:
             block_by_breaks(account)
     return row
+
+
+def escalate(*, by: Actor) -> int:
+    """Make graver what is open for longer than its kind may be, seen again or not; returns how many breaks."""
+    count = 0
+    for row in Break.objects.filter(status__in=LISTED, kind__in=ESCALATES).order_by("id"):
+        if severity_at(row.kind, row.severity, age_of(row)) == row.severity:
+            continue
+        with transaction.atomic():
+            _own_breaks(row.account_id)
+            row = Break.objects.select_related("account").get(id=row.id)
+            graver = severity_at(row.kind, row.severity, age_of(row))
+            if row.status not in LISTED or graver == row.severity:
+                continue
+            row.severity = graver
+            row.save(update_fields=["severity"])
+            _record("break.escalated", row, by)
+            block_by_breaks(row.account)
+            count += 1
+    return count
 
 
 def halt_before(account: Account, found: Finding, *, by: Actor) -> bool:
@@ -147,6 +168,12 @@ def no_longer_seen(
     return ended
 
 
+def open_subjects(account: Account, kinds: Collection[BreakKind], prefix: str = "") -> set[tuple[str, str]]:
+    """(kind, subject) of what is suspected or open of these kinds; ``prefix``: of subjects that begin so."""
+    rows = Break.objects.filter(account=account, kind__in=kinds, subject__startswith=prefix)
+    return set(rows.exclude(status=BreakStatus.RESOLVED).values_list("kind", "subject"))
+
+
 def acknowledge(break_id: UUID, owner: str, by: Actor) -> Break:
     """Name who looks after an open break. Raises ``Problem``: 404, 409 when it has ended, 403 without the right."""
     by.require(Right.RESOLVE)
@@ -169,12 +196,13 @@ class Resolving:
 
 
 def needs_second_person(row: Break) -> bool:
-    """Whether its end by hand is only proposed: it is severe, or its end moves the books."""
-    return row.severity in SEVERE or row.kind == BreakKind.BALANCE_MISMATCH
+    """Whether its end by hand is only proposed: it is severe, or it says that the books hold a wrong amount."""
+    return row.severity in SEVERE or row.kind in TWO_PERSONS
 
 
 def resolve(break_id: UUID, reason: str, by: Actor) -> Resolving:
-    """End a break by hand; a severe one, or one that moves the books, is only proposed until a second person approves.
+    """End a break by hand; a severe one, or one about amounts in the books, is only proposed until a second person
+    approves.
 
     The approved end of a balance mismatch books the difference as a transfer. Otherwise no books change, and the next
     comparison opens it again if the difference is still there. Raises ``Problem``: 400 for a reason of less than 10
@@ -240,6 +268,17 @@ def what_an_end_does(row: Break) -> list[str]:
             f"{plain(row.difference)} {row.subject} is booked as a transfer, so that the books of {row.account.name}"
             " hold what the exchange showed. This is for deposits, withdrawals, rebates and airdrops only."
         )
+    elif row.kind in TWO_PERSONS:
+        books = (
+            "No books change: a fill is never edited, and a correcting entry is a matter of the books, not of this"
+            " end. It ends by itself when the exchange shows the trade as it is booked; a reading that still differs"
+            " opens it again."
+        )
+    elif row.kind == BreakKind.STALE_RECON:
+        books = (
+            "No books change, and nothing is compared by it: orders that increase are denied until the part is"
+            " compared, which ends the break by itself. Until then it is opened again."
+        )
     else:
         books = "No books change; the next comparison opens it again if the difference is still there."
     sentences = [books]
@@ -258,6 +297,11 @@ def listed_breaks(accounts: Iterable[str] | None = None) -> Any:
     """Every break that is or was open, newest first; ``accounts``: of these alone."""
     rows = Break.objects.exclude(status=BreakStatus.SUSPECTED).select_related("account", "order").order_by("-id")
     return rows if accounts is None else rows.filter(account__name__in=accounts)
+
+
+def age_of(row: Break) -> timedelta:
+    """How long it is open, or was."""
+    return (row.resolved_at or clock.now()) - row.opened_at
 
 
 def _own_breaks(account_id: int) -> None:
@@ -282,11 +326,6 @@ def _end(row: Break, resolution: str, by: Actor) -> None:
     row.resolved_by, row.resolved_at = by.name, clock.now()
     row.save()
     _record("break.resolved", row, by, resolution=resolution)
-
-
-def _worse(one: str, other: str) -> Severity:
-    order = list(Severity)
-    return max(Severity(one), Severity(other), key=order.index)
 
 
 def _record(kind: str, row: Break, by: Actor, **evidence: Any) -> None:

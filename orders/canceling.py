@@ -8,7 +8,7 @@ from django.db import OperationalError
 from django.db.models import QuerySet
 from psycopg.errors import LockNotAvailable
 
-from execution_project.common import clock
+from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor
 from execution_project.common.doorbell import ring
 from execution_project.common.events import record
@@ -30,7 +30,10 @@ def request_cancel(order_id: UUID, *, by: Actor, reason: str = "") -> Order:
     """
     by.require(Right.CANCEL)
     with ordered() as locks:
-        return _cancel_locked(locks, order_id, by=by, reason=reason)
+        order = _cancel_locked(locks, order_id, by=by, reason=reason)
+        fault_hooks.reach("before_cancel_request_commit")
+    fault_hooks.reach("after_cancel_request")
+    return order
 
 
 def _cancel_locked(locks: Locks, order_id: UUID, *, by: Actor, reason: str) -> Order:

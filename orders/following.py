@@ -14,13 +14,14 @@ from uuid import UUID
 
 from django.db.models import F, Max, Min, Q
 
+from exchanges import rate_budget
 from exchanges.absence_bounds import LowerBounds
-from exchanges.connections import adapter_for, urgent
+from exchanges.connections import adapter_for, host_of, urgent
 from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account
 from exchanges.reports import OrderReport, OutcomeKind, ReadFailed, Report, TradeReport
 from exchanges.searching import trades_since
-from execution_project.common import clock
+from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor, engine
 from execution_project.common.events import record
 from execution_project.common.locking import ordered
@@ -159,6 +160,11 @@ def probe(order_id: UUID) -> bool:
     if order is None or command is None:
         return False
     row = placement_of(command)
+    silent_until = rate_budget.silent_until(host_of(order.account))
+    if silent_until is not None:
+        # Nobody may ask: no look, and the next one is the first that may.
+        ExchangeOrder.objects.filter(id=row.id).update(look_next_at=silent_until)
+        return False
     ExchangeOrder.objects.filter(id=row.id).update(
         last_looked_at=clock.now(), looked=F("looked") + 1, look_next_at=clock.now() + _pause(row)
     )
@@ -340,6 +346,8 @@ def settle(account: Account, order: Order, trades_of_round: _TradesOfRound | Non
         for row in current.values():
             set_reservation(locked, row)
         notify_after_commit(locked.id)
+        fault_hooks.reach("before_settling_commit")
+    fault_hooks.reach("after_settling")
     return True
 
 

@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from exchanges.models import Account
 from exchanges.reports import OrderReport, Report, ReportedStatus, TradeReport
-from execution_project.common import clock
+from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor
 from execution_project.common.events import record
 from execution_project.common.locking import Locks, Rank, ordered
@@ -43,9 +43,13 @@ def ingest(account: Account, batch: Sequence[Report], *, by: Actor) -> Ingested:
     if not batch:
         return Ingested((), 0, ())
     owners = _owners(account, batch)
+    fault_hooks.reach("before_ingest")
     with ordered() as locks:
         orders = lock_orders(locks, {order_id for order_id in owners.values() if order_id is not None})
-        return apply_reports(locks, account, orders, batch, by=by)
+        done = apply_reports(locks, account, orders, batch, by=by)
+        fault_hooks.reach("before_ingest_commit")
+    fault_hooks.reach("after_ingest")
+    return done
 
 
 def lock_orders(locks: Locks, order_ids: Iterable[UUID]) -> dict[UUID, Order]:

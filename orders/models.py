@@ -291,7 +291,14 @@ class ExchangeOrder(models.Model):
                 fields=["order"], condition=Q(end_proof="", planned=True), name="exchange_order_one_planned"
             ),
         ]
-        indexes = [models.Index(fields=["exchange_order_id"])]
+        indexes = [
+            models.Index(fields=["exchange_order_id"]),
+            models.Index(
+                fields=["order"],
+                name="exchange_order_unbooked",
+                condition=Q(cumulative_quantity__gt=F("booked_quantity")),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.client_order_id
@@ -505,15 +512,18 @@ class AbsenceEvidence(AppendOnlyModel):
 class BreakKind(models.TextChoices):
     """What differs (docs/risk-controls.md §4)."""
 
-    MISSING_FILL = "missing_fill", "trades at the exchange that cannot be booked"
+    MISSING_FILL = "missing_fill", "trades at the exchange that are not in the books"
     ORPHAN_FILL = "orphan_fill", "a booked fill that the exchange does not show"
     UNKNOWN_ORDER = "unknown_order", "an order that is not ours"
     ADOPTED_ORDER = "adopted_order", "an order of ours that was forgotten"
     MISSING_AT_VENUE = "missing_at_venue", "a working order that the exchange does not show"
     STATUS_MISMATCH = "status_mismatch", "ended here, working at the exchange"
-    QTY_MISMATCH = "qty_mismatch", "the exchange reports more than its trades show"
+    QTY_MISMATCH = "qty_mismatch", "a traded quantity differs"
+    PRICE_MISMATCH = "price_mismatch", "the price of a fill differs"
+    FEE_MISMATCH = "fee_mismatch", "the fee of a fill differs"
     BALANCE_MISMATCH = "balance_mismatch", "ledger and balance differ"
     NEGATIVE_INVENTORY = "negative_inventory", "the ledger holds less than nothing"
+    STALE_RECON = "stale_recon", "books not compared with the exchange in time"
 
 
 class Severity(models.TextChoices):
@@ -537,8 +547,9 @@ class BreakStatus(models.TextChoices):
 class Break(models.Model):
     """A difference between our books and the exchange's that needs an end; its history stands in its events.
 
-    ``subject`` is an asset, or symbol and exchange order id. ``difference`` = observed (exchange) − expected (books),
-    in the unit of the kind, None where it is no amount. ``rounds``: how often in a row it was seen the same.
+    ``subject`` is an asset, a part of the books, or symbol and exchange order id, followed for one trade by its id.
+    ``difference`` = observed (exchange) − expected (books), in the unit of the kind, None where it is no amount.
+    ``rounds``: how often in a row it was seen the same.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)

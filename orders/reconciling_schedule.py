@@ -6,10 +6,14 @@ from datetime import timedelta
 
 from exchanges.models import Account, Mode
 from execution_project.common import clock
+from execution_project.common.actors import engine
 from execution_project.common.chores import ring_chore
 from execution_project.common.models import Chore
+from orders.breaks import escalate
 from orders.queues import HOUSEKEEPING_QUEUE
 from orders.reconciliation import TRADES_EVERY
+from orders.reconciliation.staleness import look_for_stale_parts
+from orders.reconciliation.unbooked import look_for_unbooked
 from positions.models import TradeCursor
 
 # One task at a time works on housekeeping, and prices wait behind it.
@@ -25,6 +29,18 @@ def ring_order_reconciliations() -> int:
 def ring_trade_reconciliations() -> int:
     """Read the trades of symbols that are due, a few at a time, of every account with open books."""
     return sum(_ring(account, "trades") for account in accounts_to_reconcile())
+
+
+def watch_books() -> int:
+    """What shows without asking an exchange: trades that do not arrive, parts that are not compared, breaks that last.
+
+    Returns how many breaks of these it saw or made graver.
+    """
+    by = engine("reconciler", "watch")
+    seen = 0
+    for account in accounts_to_reconcile():
+        seen += look_for_unbooked(account, by=by) + len(look_for_stale_parts(account, by=by))
+    return seen + escalate(by=by)
 
 
 def resync(account: Account) -> None:

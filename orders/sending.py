@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
@@ -63,18 +64,19 @@ def send_command(command_id: UUID) -> Outcome | None:
         return None
     account = command.order.account
     is_submit = command.kind == CommandKind.SUBMIT
+    is_cancel = command.kind == CommandKind.CANCEL
     try:
         adapter = adapter_for(account)
-        offset_ms = gated_offset_ms(account)
+        # The sample that a cancel needs is as urgent as the cancel.
+        with urgent() if is_cancel else nullcontext():
+            offset_ms = gated_offset_ms(account)
     except (ClockNotFit, ReadFailed) as error:
         _postpone(command, clock.now() + RETRY_NOT_EXECUTED, f"clock: {error}")
         return None
     except WrongHost as error:
         _refuse_host(command, str(error))
         return None
-    refused = rate_budget.take(
-        host_of(account), account.name, cost_of(account, _call_of(command)), urgent=command.kind == CommandKind.CANCEL
-    )
+    refused = rate_budget.take(host_of(account), account.name, cost_of(account, _call_of(command)), urgent=is_cancel)
     if refused is not None:
         _postpone(command, refused.not_before, f"budget: {refused.reason}")
         return None

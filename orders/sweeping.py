@@ -13,8 +13,8 @@ from django.db.models import F
 from exchanges import rate_budget
 from exchanges.models import Account, Mode
 from exchanges.reports import OutcomeKind
-from execution_project.common import clock
-from execution_project.common.actors import engine
+from execution_project.common import clock, fault_hooks
+from execution_project.common.actors import Actor, engine
 from execution_project.common.chores import ring_chore
 from execution_project.common.doorbell import ring
 from execution_project.common.events import record
@@ -24,7 +24,7 @@ from orders.claiming import current_exchange_order, deny
 from orders.following import accounts_to_follow
 from orders.ingest import finish_commands, lock_orders, refresh
 from orders.lifecycle import ENDED, CommandStatus, OrderStatus
-from orders.models import NEVER_SENT, Attempt, AttemptKind, Command, CommandKind, ExchangeOrder
+from orders.models import NEVER_SENT, Attempt, AttemptKind, Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
 from orders.queues import CANCEL_QUEUE, HOUSEKEEPING_QUEUE, submit_queue
 from orders.replacement import end_as_canceled, rest_not_sent
@@ -54,6 +54,8 @@ def ring_due_commands() -> int:
             else:
                 ring(submit_queue(command.order.account.exchange), "orders.tasks.submit", str(command.id))
         Command.objects.filter(id__in=[command.id for command in due]).update(rung_at=now, not_before=None)
+        fault_hooks.reach("before_ringing_commit")
+    fault_hooks.reach("after_ringing")
     return len(due)
 
 
@@ -75,6 +77,8 @@ def expire_stale_intents() -> int:
             elif rest_not_sent(order, row):
                 end_as_canceled(order, row, NEVER_SENT, "STALE_INTENT", detail, by)
                 finish_commands(order, by=by)
+            fault_hooks.reach("before_expiry_commit")
+        fault_hooks.reach("after_expiry")
     return len(stale)
 
 
@@ -93,40 +97,46 @@ def recover_silent_claims() -> int:
             attempt = Attempt.objects.get(id=attempt_id)
             if attempt.outcome:
                 continue
-            attempt.outcome = OutcomeKind.UNKNOWN.value
-            attempt.message = "The worker never answered."
-            attempt.save(update_fields=["outcome", "message"])
-            command = Command.objects.get(id=attempt.command_id)
-            record("attempt.silent", "order", order.id, by, evidence={"attempt": str(attempt.id), "by": attempt.worker})
-            if command.status != CommandStatus.CLAIMED or command.fence != attempt.fence:
-                continue
-            if attempt.kind in {AttemptKind.CANCEL, AttemptKind.AMEND}:
-                # Both ask for a state and may be asked again.
-                command.move(CommandStatus.QUEUED, by)
-                command.save()
-                continue
-            if attempt.kind == AttemptKind.REPLACE:
-                command.move(CommandStatus.UNKNOWN, by)
-                command.save()
-                # Trades of the old exchange order that are booked already may tell that it was not executed.
-                refresh(order, list(order.exchange_orders.order_by("generation")), [], by=by)
-                ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
-                continue
-            command.move(CommandStatus.UNKNOWN, by)
-            known = ExchangeOrder.objects.get(id=command.exchange_order_id).reported is not None
-            if order.status != OrderStatus.SUBMITTING and known:
-                # Somebody else's report told the outcome already.
-                command.move(CommandStatus.DONE, by)
-                command.finished_at = clock.now()
-            command.save()
-            if order.status == OrderStatus.SUBMITTING:
-                order.move(OrderStatus.SUBMIT_UNKNOWN, by, evidence={"attempt": str(attempt.id)})
-                order.version += 1
-                order.updated_at = clock.now()
-                order.save()
-                notify_after_commit(order.id)
-                ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
+            _give_up(order, attempt, by)
+            fault_hooks.reach("before_recovery_commit")
+        fault_hooks.reach("after_recovery")
     return len(silent)
+
+
+def _give_up(order: Order, attempt: Attempt, by: Actor) -> None:
+    """Nobody is left who could bring the attempt's answer; the caller holds the order's lock."""
+    attempt.outcome = OutcomeKind.UNKNOWN.value
+    attempt.message = "The worker never answered."
+    attempt.save(update_fields=["outcome", "message"])
+    command = Command.objects.get(id=attempt.command_id)
+    record("attempt.silent", "order", order.id, by, evidence={"attempt": str(attempt.id), "by": attempt.worker})
+    if command.status != CommandStatus.CLAIMED or command.fence != attempt.fence:
+        return
+    if attempt.kind in {AttemptKind.CANCEL, AttemptKind.AMEND}:
+        # Both ask for a state and may be asked again.
+        command.move(CommandStatus.QUEUED, by)
+        command.save()
+        return
+    command.move(CommandStatus.UNKNOWN, by)
+    if attempt.kind == AttemptKind.REPLACE:
+        command.save()
+        # Trades of the old exchange order that are booked already may tell that it was not executed.
+        refresh(order, list(order.exchange_orders.order_by("generation")), [], by=by)
+        ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
+        return
+    known = ExchangeOrder.objects.get(id=command.exchange_order_id).reported is not None
+    if order.status != OrderStatus.SUBMITTING and known:
+        # Somebody else's report told the outcome already.
+        command.move(CommandStatus.DONE, by)
+        command.finished_at = clock.now()
+    command.save()
+    if order.status == OrderStatus.SUBMITTING:
+        order.move(OrderStatus.SUBMIT_UNKNOWN, by, evidence={"attempt": str(attempt.id)})
+        order.version += 1
+        order.updated_at = clock.now()
+        order.save()
+        notify_after_commit(order.id)
+        ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
 
 
 def resume_answered_commands() -> int:
@@ -149,6 +159,8 @@ def resume_answered_commands() -> int:
                 command.save()
             if order.status in ENDED:
                 finish_commands(order, by=by)
+            fault_hooks.reach("before_resumption_commit")
+        fault_hooks.reach("after_resumption")
     return len(stuck)
 
 

@@ -1,7 +1,7 @@
 """Remove one guard at a time in a copy of the tree and expect the test that proves it to turn red.
 
-``python -m tests.mutants`` runs all of them (part of ``make proof``), ``… 1 7`` those of two
-invariants; exit status 1 when a guard can go unnoticed.
+``python -m tests.mutants`` runs all of them (part of ``make proof``), ``… 1 7 ban`` those of two
+invariants and of bans; exit status 1 when a guard can go unnoticed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".data", "__pycache__", ".mypy_cache", ".ruff_cache", ".hypothesis")
 INVARIANTS = "tests/invariants/test_invariant_"
+CRASHES = "tests/integration/test_sweep_crashes.py"
+BAN = "tests/integration/test_ban.py"
+ISOLATION = "tests/integration/test_isolation.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ MUTANTS = (
     ),
     Mutant(
         "2: trades of other programs are looked for",
-        "orders/reconciliation.py",
+        "orders/reconciliation/trades.py",
         "report, whole = _order_of(run, cursor, trades)",
         "report, whole = None, ()",
         f"{INVARIANTS}02_every_trade_once.py::test_invariant_02_trades_of_other_programs_are_booked_once",
@@ -116,7 +119,7 @@ MUTANTS = (
     ),
     Mutant(
         "8: a failed query renews nothing",
-        "orders/reconciliation.py",
+        "orders/reconciliation/run.py",
         "            result.failed[part] = str(error)\n            continue\n",
         "            fresh_at = asked_at\n",
         f"{INVARIANTS}08_stale_books_do_not_grow.py::test_invariant_08_a_failed_query_renews_nothing",
@@ -130,7 +133,7 @@ MUTANTS = (
     ),
     Mutant(
         "7: the database refuses a live host for a sandbox account",
-        "exchanges/migrations/0001_initial.py",
+        "exchanges/migrations/0003_streams_and_depth.py",
         "binance\\\\.com|btcturk\\\\.com",
         "nobody\\\\.invalid",
         f"{INVARIANTS}07_no_live_host.py::test_invariant_07_the_database_refuses_mode_and_host_that_do_not_match",
@@ -162,6 +165,62 @@ MUTANTS = (
         '"parameters": outcome.evidence.parameters,',
         '"parameters": {**outcome.evidence.parameters, "signature": "0"},',
         f"{INVARIANTS}11_secrets.py::test_invariant_11_secrets_are_nowhere_to_be_read",
+    ),
+    Mutant(
+        "1: what a killed worker may have sent is unknown",
+        "orders/sweeping.py",
+        "        return\n    command.move(CommandStatus.UNKNOWN, by)\n",
+        "        return\n    command.move(CommandStatus.QUEUED, by)\n",
+        f"{CRASHES}::test_killed_while_recovering_what_a_killed_worker_left",
+    ),
+    Mutant(
+        "ban: it stops even cancels and probes",
+        "exchanges/rate_budget.py",
+        "        if until > now:\n",
+        "        if until > now and not urgent:\n",
+        BAN,
+    ),
+    Mutant(
+        "ban: everything else waits longer than cancels and probes",
+        "exchanges/rate_budget.py",
+        "until = pause.until if urgent or not pause.banned else pause.until + AFTER_BAN",
+        "until = pause.until",
+        BAN,
+    ),
+    Mutant(
+        "ban: the sample of the clock that a cancel needs is as urgent",
+        "orders/sending.py",
+        "with urgent() if is_cancel else nullcontext():",
+        "with nullcontext():",
+        BAN,
+    ),
+    Mutant(
+        "ban: a probe is due when it ends",
+        "orders/following.py",
+        "if silent_until is not None:",
+        "if order is None:",
+        BAN,
+    ),
+    Mutant(
+        "ban: it is an event",
+        "exchanges/rate_budget.py",
+        "new = banned and (",
+        "new = host is None and (",
+        BAN,
+    ),
+    Mutant(
+        "isolation: every exchange has a queue for its submits",
+        "orders/queues.py",
+        'return f"submit-{exchange}"',
+        'return "submit-btcturk"',
+        ISOLATION,
+    ),
+    Mutant(
+        "isolation: cancels have a queue of their own",
+        "orders/queues.py",
+        'CANCEL_QUEUE = "cancel"',
+        'CANCEL_QUEUE = "submit-btcturk"',
+        ISOLATION,
     ),
 )
 

@@ -1,4 +1,5 @@
-"""The bar on every page: which money moves, whether trading goes on, what is unknown, and the kill switch."""
+"""The bar on every page: which money moves, whether trading goes on, what is unknown, who has banned us, and the kill
+switch."""
 
 from __future__ import annotations
 
@@ -7,7 +8,9 @@ from dataclasses import dataclass
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
-from exchanges.models import Account, Mode
+from exchanges.models import Account, HostPause, Mode
+from exchanges.rate_budget import sentence_of
+from execution_project.common import clock
 from execution_project.common.actors import Actor
 from execution_project.common.rights import Right
 from orders.lifecycle import OrderStatus
@@ -29,6 +32,8 @@ class Bar:
     restricted: int
     latched: int
     unknown: int
+    bans: list[str]
+    """A sentence for each, the one that lasts longest first."""
     may_kill: bool
     may_halt: bool
     may_start: bool
@@ -44,7 +49,7 @@ def unknown_orders_of(account: str) -> Subquery:
 
 
 def read_bar(by: Actor) -> Bar | None:
-    """Two queries on small tables and a partial index; None for staff without sight of anything."""
+    """Three queries on small tables and a partial index; None for staff without sight of anything."""
     if Right.VIEW not in by.rights:
         return None
     accounts = Account.objects.annotate(unknown=Coalesce(unknown_orders_of("pk"), 0)).values_list("mode", "unknown")
@@ -54,6 +59,7 @@ def read_bar(by: Actor) -> Bar | None:
         unknown += number
     states = list(TradingState.objects.exclude(state=State.ACTIVE))
     everywhere = next((row for row in states if row.scope_kind == ScopeKind.GLOBAL), None)
+    bans = HostPause.objects.filter(banned=True, until__gt=clock.now()).order_by("-until")
     scoped = [row for row in states if row is not everywhere]
     state = State.ACTIVE.value if everywhere is None else everywhere.state
     return Bar(
@@ -63,6 +69,7 @@ def read_bar(by: Actor) -> Bar | None:
         restricted=len(scoped),
         latched=sum(row.latched for row in states),
         unknown=unknown,
+        bans=[sentence_of(row) for row in bans],
         may_kill=Right.KILL in by.rights,
         may_halt=Right.HALT in by.rights,
         may_start=Right.START in by.rights,

@@ -23,6 +23,8 @@ from execution_project.common.chores import OVERDUE
 from execution_project.common.models import Approval, Chore, Event, QueueBeat
 from execution_project.common.money import plain
 from execution_project.ticker import BEAT_NAME
+from orders.break_overview import Overview, age_bucket_of, overview_of
+from orders.break_rules import NEW, bucket_of
 from orders.breaks import LISTED
 from orders.canceling import working_orders
 from orders.lifecycle import OrderStatus
@@ -116,6 +118,14 @@ class FillLine:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakLine:
+    """One open break and the age that it has reached."""
+
+    row: Break
+    age: str
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """Everything the index shows."""
 
@@ -131,8 +141,18 @@ class Desk:
     troubles: list[Trouble]
     refusals: list[Refusal]
     proposals: list[Approval]
-    breaks: list[Break]
+    breaks: list[BreakLine]
     breaks_words: str
+    breaks_overview: Overview
+
+    @property
+    def oldest_break(self) -> str:
+        """The age that the oldest open break has reached, empty without one."""
+        oldest = self.breaks_overview.oldest_opened_at
+        if oldest is None:
+            return ""
+        bucket = bucket_of(self.now - oldest)
+        return "under 1m" if bucket == NEW else bucket
 
     @property
     def unknown_total(self) -> int:
@@ -176,7 +196,8 @@ def read_desk() -> Desk:
         troubles=_troubles(now),
         refusals=_refusals(),
         proposals=list(open_approvals()[:ROWS]),
-        breaks=list(breaks.select_related("account").order_by("-id")[:ROWS]),
+        breaks=[BreakLine(row, age_bucket_of(row)) for row in breaks.select_related("account").order_by("-id")[:ROWS]],
+        breaks_overview=overview_of(breaks),
         breaks_words=capped_count(breaks.values("id"))[1],
     )
 

@@ -27,6 +27,7 @@ from execution_project.common.admin_values import (
 from execution_project.common.read_only_admin import ReadOnlyAdmin, may
 from execution_project.common.rights import Right
 from orders.admin import order_page
+from orders.break_overview import age_bucket_of
 from orders.breaks import LISTED
 from orders.lifecycle import ENDED, OrderStatus
 from orders.models import AbsenceEvidence, Attempt, Break, Command, ExchangeOrder, Order
@@ -289,7 +290,7 @@ class BreakAdmin(ReadOnlyAdmin):
     """Differences between our books and the exchange's, newest first."""
 
     list_display = (
-        *("opened_at", "kind", "severity", "status", "subject", "expected", "observed", "difference", "owner"),
+        *("opened_at", "age", "kind", "severity", "status", "subject", "expected", "observed", "difference", "owner"),
         "resolved_at",
     )
     list_filter = (
@@ -303,6 +304,11 @@ class BreakAdmin(ReadOnlyAdmin):
     )
     search_fields = ("id",)
     search_help_text = "id of the break"
+
+    @admin.display(description="age")
+    def age(self, row: Break) -> str:
+        """Its bucket: open for at least so long, until its end."""
+        return age_bucket_of(row)
 
     def buttons(self, request: HttpRequest, row: Break) -> list[Button]:
         """Take it and resolve it, while it is open and for whoever may."""

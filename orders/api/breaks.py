@@ -22,6 +22,8 @@ from execution_project.common.money import plain_or_none
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from orders.api.serializers import StrictSerializer, StrictString
+from orders.break_overview import Overview, age_bucket_of, overview_of
+from orders.break_rules import BUCKETS
 from orders.breaks import acknowledge, listed_breaks, resolve
 from orders.models import Break, BreakKind, BreakStatus, Severity
 from risk.api.documents import ApprovalSerializer
@@ -38,7 +40,9 @@ class BreakSerializer(serializers.Serializer[Any]):
     account = serializers.CharField()
     kind = serializers.ChoiceField(choices=BreakKind.values)
     severity = serializers.ChoiceField(choices=Severity.values)
-    subject = serializers.CharField(help_text="An asset, or symbol and exchange order id.")
+    subject = serializers.CharField(
+        help_text="An asset, a part of the books, or symbol and exchange order id, for one trade with its id."
+    )
     status = serializers.ChoiceField(choices=STATUSES)
     expected = serializers.CharField(allow_blank=True, help_text="What our books say.")
     observed = serializers.CharField(allow_blank=True, help_text="What the exchange says.")
@@ -46,6 +50,7 @@ class BreakSerializer(serializers.Serializer[Any]):
     order = serializers.UUIDField(allow_null=True)
     owner = serializers.CharField(allow_null=True)
     opened_at = serializers.DateTimeField()
+    age = serializers.ChoiceField(choices=BUCKETS, help_text="Open for at least so long, until its end.")
     last_seen_at = serializers.DateTimeField()
     resolution = serializers.CharField(allow_null=True)
     resolved_by = serializers.CharField(allow_null=True)
@@ -53,9 +58,22 @@ class BreakSerializer(serializers.Serializer[Any]):
     evidence = serializers.DictField()
 
 
-class BreaksSerializer(serializers.Serializer[Any]):
-    """One page of breaks, newest first."""
+class BreakOverviewSerializer(serializers.Serializer[Any]):
+    """The open breaks that the key reaches (of the account asked for), whatever the other filters leave out."""
 
+    open = serializers.IntegerField()
+    severe = serializers.IntegerField(help_text="Blocking or critical.")
+    oldest_opened_at = serializers.DateTimeField(allow_null=True)
+    by_age = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text=f"How many have reached each age and not the next: {', '.join(BUCKETS)}.",
+    )
+
+
+class BreaksSerializer(serializers.Serializer[Any]):
+    """One page of breaks, newest first, and the open ones in numbers."""
+
+    overview = BreakOverviewSerializer()
     breaks = BreakSerializer(many=True)
     next = serializers.CharField(allow_null=True)
 
@@ -133,11 +151,23 @@ def break_document(row: Break) -> dict[str, Any]:
         "order": None if row.order_id is None else str(row.order_id),
         "owner": row.owner or None,
         "opened_at": rfc3339(row.opened_at),
+        "age": age_bucket_of(row),
         "last_seen_at": rfc3339(row.last_seen_at),
         "resolution": row.resolution or None,
         "resolved_by": row.resolved_by or None,
         "resolved_at": None if row.resolved_at is None else rfc3339(row.resolved_at),
         "evidence": row.evidence,
+    }
+
+
+def overview_document(overview: Overview) -> dict[str, Any]:
+    """Open breaks in numbers."""
+    oldest = overview.oldest_opened_at
+    return {
+        "open": overview.open,
+        "severe": overview.severe,
+        "oldest_opened_at": None if oldest is None else rfc3339(oldest),
+        "by_age": overview.by_age,
     }
 
 
@@ -160,6 +190,7 @@ class BreaksView(APIView):
         rows = principal_of(request).narrow(listed_breaks(), strategy=OF_STRATEGY)
         if "account" in query:
             rows = rows.filter(account__name=query["account"])
+        overview = overview_document(overview_of(rows))
         statuses = choices_of(query, "status", STATUSES)
         if statuses is not None:
             rows = rows.filter(status__in=statuses)
@@ -168,7 +199,7 @@ class BreaksView(APIView):
             if value is not None:
                 rows = rows.filter(**{name: value})
         found, after = page(rows, query)
-        return Response({"breaks": [break_document(row) for row in found], "next": after})
+        return Response({"overview": overview, "breaks": [break_document(row) for row in found], "next": after})
 
 
 class AcknowledgeBreakView(APIView):

@@ -10,8 +10,9 @@ import pytest
 from exchanges import rate_budget
 from exchanges.adapters import Cost
 from exchanges.models import HostPause, RateWindow
-from exchanges.rate_budget import Refused, Window, correct_from_exchange, pause, prune, take
+from exchanges.rate_budget import AFTER_BAN, Refused, Window, correct_from_exchange, pause, prune, silent_until, take
 from execution_project.common import clock
+from execution_project.common.models import Event
 from tests.threads import run_together
 
 HOST, ACCOUNT = "api.example:443", "main"
@@ -116,6 +117,71 @@ def test_a_pause_is_never_shortened() -> None:
     assert (row.until, row.reason, row.banned) == (NOON + timedelta(seconds=60), "ban", True)
     pause(HOST, 61_000, reason="longer")
     assert HostPause.objects.get().until == NOON + timedelta(seconds=61)
+
+
+@pytest.mark.django_db
+def test_when_a_ban_ends_the_urgent_goes_first(manual: clock.ManualClock) -> None:
+    pause(HOST, 30_000, reason="HTTP 418", banned=True)
+    until = NOON + timedelta(seconds=30)
+    assert take(HOST, ACCOUNT, READ, urgent=True) == Refused(until, "HTTP 418")
+    assert take(HOST, ACCOUNT, READ) == Refused(until + AFTER_BAN, "HTTP 418")
+    assert silent_until(HOST) == until
+    manual.advance(timedelta(seconds=30))
+    assert silent_until(HOST) is None
+    assert take(HOST, ACCOUNT, READ, urgent=True) is None
+    assert take(HOST, ACCOUNT, ORDER) == Refused(until + AFTER_BAN, "HTTP 418")
+    manual.advance(AFTER_BAN)
+    assert take(HOST, ACCOUNT, ORDER) is None
+
+
+@pytest.mark.django_db
+def test_after_a_plain_pause_all_go_at_once(manual: clock.ManualClock) -> None:
+    pause(HOST, 30_000, reason="HTTP 429")
+    manual.advance(timedelta(seconds=30))
+    assert take(HOST, ACCOUNT, READ) is None
+
+
+def alarms() -> list[dict[str, str]]:
+    told = Event.objects.filter(kind="host.banned", subject_id=HOST).values_list("evidence", flat=True)
+    return sorted(told, key=lambda evidence: evidence["until"])
+
+
+@pytest.mark.django_db
+def test_a_ban_is_a_critical_event_once_and_a_pause_is_none(
+    manual: clock.ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    pause(HOST, 5_000, reason="HTTP 429")
+    assert alarms() == []
+    pause(HOST, 1_000, reason="HTTP 418", banned=True)
+    # Answers to what was on its way already say much the same.
+    pause(HOST, 9_000, reason="HTTP 418 again", banned=True)
+    assert alarms() == [{"severity": "critical", "until": "2026-05-01T12:00:05Z", "reason": "HTTP 418"}]
+    said = [entry.getMessage() for entry in caplog.records if entry.levelname == "CRITICAL"]
+    assert said == [
+        f"{HOST} is banned until 2026-05-01T12:00:05Z: nothing goes there, not even cancels and probes (HTTP 418)"
+    ]
+    assert HostPause.objects.get().until == NOON + timedelta(seconds=9)
+    pause(HOST, 600_000, reason="HTTP 418 longer", banned=True)
+    assert [alarm["reason"] for alarm in alarms()] == ["HTTP 418", "HTTP 418 longer"]
+    manual.advance(timedelta(seconds=600))
+    pause(HOST, 1_000, reason="HTTP 418 anew", banned=True)
+    assert len(alarms()) == 3
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("plain_first", [False, True])
+def test_a_plain_pause_takes_no_ban_away(plain_first: bool) -> None:
+    both = [(60_000, "HTTP 429", False), (30_000, "HTTP 418", True)]
+    for for_ms, reason, banned in both if plain_first else reversed(both):
+        pause(HOST, for_ms, reason=reason, banned=banned)
+    row = HostPause.objects.get()
+    assert (row.until, row.banned, row.reason) == (NOON + timedelta(seconds=60), True, "HTTP 418")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_bans_at_once_one_is_told() -> None:
+    run_together([lambda: pause(HOST, 30_000, reason="HTTP 418", banned=True)] * 12)
+    assert len(alarms()) == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib import admin
@@ -16,6 +17,7 @@ from django.urls import reverse
 
 from exchanges.freshness import set_blocked_by
 from exchanges.models import Balance, HostClock, HostPause, Quote, StreamState
+from exchanges.rate_budget import pause
 from execution_project.back_office.bar import read_bar
 from execution_project.back_office.desk import read_desk
 from execution_project.back_office.navigation import GROUPS
@@ -86,6 +88,18 @@ def test_bar_tells_modes_state_scopes_and_unknown_orders(operator: Client) -> No
     assert "Trading HALTED" in words and "1 scope not active" in words and "1 latched" in words
 
 
+def test_bar_tells_of_a_ban_and_when_it_ends_and_of_nothing_that_is_over(operator: Client) -> None:
+    now = clock.now()
+    HostPause.objects.create(host="slow", until=now + timedelta(minutes=1), reason="HTTP 429")
+    HostPause.objects.create(host="over", until=now - timedelta(seconds=1), banned=True, reason="HTTP 418")
+    assert "banned" not in bar_of(operator) and "slow" not in bar_of(operator)
+    pause("api.example", 60_000, reason="HTTP 418 <i>", banned=True)
+    until = HostPause.objects.get(host="api.example").until
+    sentence = f"api.example is banned until {until:%FT%TZ}: nothing goes there, not even cancels and probes"
+    for page in ("/admin/", "/admin/orders/order/"):
+        assert f"{sentence} (HTTP 418 &lt;i&gt;)" in bar_of(operator, page)
+
+
 def test_live_is_red_sandbox_amber_paper_blue(operator: Client) -> None:
     live_account()
     AccountFactory()
@@ -119,16 +133,17 @@ def test_staff_without_any_right_see_neither_bar_nor_desk() -> None:
         assert "secret-account" not in client.get(reverse(f"admin:{fragment}")).content.decode()
 
 
-def test_bar_costs_two_queries_however_much_there_is() -> None:
+def test_bar_costs_three_queries_however_much_there_is() -> None:
     for count in (1, 20):
         for _ in range(count):
             whole_order(status="submit_unknown")
             halt("account", AccountFactory().name, reason="x", by=BY)
+            pause(uuid4().hex, 60_000, reason="x", banned=True)
         with CaptureQueriesContext(
             connection,
         ) as queries:
             read_bar(BY)
-        assert len(queries) == 2
+        assert len(queries) == 3
 
 
 def test_unknown_and_working_orders_are_found_by_an_index() -> None:

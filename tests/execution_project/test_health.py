@@ -86,7 +86,7 @@ def test_a_clock_that_is_off_is_named_with_its_offset(ready: Engine) -> None:
 def test_a_banned_host_is_named_with_its_reason(ready: Engine) -> None:
     until = clock.now() + timedelta(minutes=5)
     HostPause.objects.create(host="elsewhere", until=until, banned=True, reason="418")
-    wrong("rate budget", "elsewhere is banned until", "418")
+    wrong("rate budget", f"elsewhere is banned until {until:%FT%TZ}: nothing goes there, not even cancels", "418")
 
 
 def test_a_stream_that_is_not_connected_is_named(ready: Engine) -> None:

@@ -17,10 +17,9 @@ from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor
 from execution_project.common.models import Chore, Event
 from execution_project.common.problems import Problem
-from orders import boot, reconciliation, reconciling_schedule, sweeping
-from orders.breaks import Finding, open_or_touch
-from orders.models import Break, BreakKind, ExchangeOrder, Order, Severity
-from orders.reconciliation import Reconciliation, explained, reconcile
+from orders import boot, reconciling_schedule, sweeping
+from orders.models import Break, ExchangeOrder, Order
+from orders.reconciliation import Reconciliation, explained, reconcile, trades
 from positions.models import Fill, LedgerEntry, TradeCursor
 from risk.models import Reservation, TradingState
 from tests.engines import BY, Engine, drain, holdings, make_engine, reserved
@@ -248,7 +247,7 @@ def test_trades_whose_order_is_not_shown_wait_and_then_speak_for_themselves(
     assert [row.became for row in outcome.differences] == ["pending"]
     assert (outcome.unfinished, Fill.objects.count()) == ({"trades"}, 0)
     assert TradeCursor.objects.get(instrument__symbol="BTCUSDT").updated_at == read_at
-    monkeypatch.setattr(reconciliation, "NOT_SHOWN_YET", timedelta(0))
+    monkeypatch.setattr(trades, "NOT_SHOWN_YET", timedelta(0))
     assert run(engine, "trades").new_fills == 1
     assert (Order.objects.get().status, Order.objects.get().quantity) == ("filled", D("0.05"))
 
@@ -313,7 +312,7 @@ def test_a_fill_that_the_exchange_does_not_show_blocks(engine: Engine, monkeypat
     engine.simulator.fault("lagging_trades", call="GET /api/v3/myTrades", ms=600_000)
     run(engine, "trades")
     assert Break.objects.count() == 0, "a young one may be missing"
-    monkeypatch.setattr(reconciliation, "NOT_SHOWN_YET", timedelta(0))
+    monkeypatch.setattr(trades, "NOT_SHOWN_YET", timedelta(0))
     run(engine, "trades")
     assert Break.objects.get().status == "suspected"
     run(engine, "trades")
@@ -334,10 +333,10 @@ def test_a_fill_that_is_not_shown_blocks_also_when_the_reading_has_gone_past_it(
     engine.place(quantity="0.01")
     drain()
     engine.simulator.fault("lagging_trades", call="GET /api/v3/myTrades", ms=600_000)
-    monkeypatch.setattr(reconciliation, "NOT_SHOWN_YET", timedelta(0))
+    monkeypatch.setattr(trades, "NOT_SHOWN_YET", timedelta(0))
     for _ in range(2):
         run(engine, "trades")
-    monkeypatch.setattr(reconciliation, "TRADES_OVERLAP", timedelta(0))
+    monkeypatch.setattr(trades, "TRADES_OVERLAP", timedelta(0))
     run(engine, "trades")
     assert (Break.objects.get().kind, Break.objects.get().status) == ("orphan_fill", "open")
     engine.simulator.call("DELETE", "/sim/faults")
@@ -351,13 +350,17 @@ def test_what_is_not_booked_of_an_order_is_missing_also_when_it_has_ended(engine
     row = ExchangeOrder.objects.get()
     assert row.end_proof
     ExchangeOrder.objects.update(cumulative_quantity=row.booked_quantity + D("0.01"))
-    found = Finding(BreakKind.QTY_MISMATCH, Severity.BLOCKING, f"BTCUSDT {row.exchange_order_id}")
-    open_or_touch(engine.account, found, by=BY)
-    run(engine, "orders")
-    assert Break.objects.get().status == "open"
+    reconciling_schedule.watch_books()
+    Break.objects.update(opened_at=clock.now() - timedelta(seconds=10))
+    reconciling_schedule.watch_books()
+    run(engine)
+    broken = Break.objects.get()
+    assert (broken.kind, broken.status, broken.severity) == ("missing_fill", "open", "blocking")
+    assert (broken.difference, broken.order_id) == (D("0.01"), row.order_id)
     ExchangeOrder.objects.update(cumulative_quantity=row.booked_quantity)
     run(engine, "orders")
-    assert Break.objects.get().status == "resolved"
+    ended = Break.objects.get()
+    assert (ended.status, ended.evidence["explained"]["booked"]) == ("resolved", {row.client_order_id: "0.01"})
 
 
 def test_what_was_read_of_a_long_time_is_kept(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,6 +254,23 @@ def test_the_list_shows_what_the_key_reaches_and_no_suspicions() -> None:
     assert call("GET", "breaks?status=suspected", api_key("read"))[1]["code"] == "INVALID_PARAMETER"
 
 
+def test_the_list_counts_what_is_open_and_names_the_oldest() -> None:
+    account, other = AccountFactory(), AccountFactory()
+    old = opened(account, subject="BTC", severity=Severity.BLOCKING)
+    Break.objects.filter(id=old.id).update(opened_at=clock.now() - timedelta(minutes=20))
+    opened(account)
+    resolve(opened(account, kind=BreakKind.UNKNOWN_ORDER).id, REASON, FIRST)
+    opened(other)
+    document = call("GET", f"breaks?account={account.name}&status=resolved", api_key("read"))[1]
+    assert [found["age"] for found in document["breaks"]] == ["new"]
+    overview = document["overview"]
+    assert (overview["open"], overview["severe"]) == (2, 1)
+    assert overview["by_age"] == {"new": 1, "1m": 0, "15m": 1, "1h": 0, "1d": 0}
+    oldest = call("GET", f"breaks?account={account.name}", api_key("read"))[1]["breaks"][-1]
+    assert (oldest["age"], oldest["opened_at"]) == ("15m", overview["oldest_opened_at"])
+    assert call("GET", "breaks", api_key("read", accounts=[other.name]))[1]["overview"]["open"] == 1
+
+
 def test_acknowledge_and_resolve_through_the_api() -> None:
     row = opened(AccountFactory(), kind=BreakKind.UNKNOWN_ORDER)
     key = api_key("operate")

@@ -108,7 +108,7 @@ def test_breaks_are_a_table_and_open_ones_are_told() -> None:
     ran = run("breaks")
     assert ran.code == 3
     heading, newest, older, count = ran.out.splitlines()
-    assert heading.split()[:3] == ["id", "opened_at", "account"]
+    assert heading.split()[:4] == ["id", "opened_at", "age", "account"]
     assert newest.startswith(str(other.id)) and newest.endswith("night desk")
     assert "BTCUSDT 77" in older and older.index("main") == heading.index("account")
     assert count == "2 breaks, 2 of them open."

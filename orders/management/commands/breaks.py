@@ -11,7 +11,10 @@ from execution_project.common.management_command import Partly
 from orders.api.breaks import STATUSES, break_document
 from orders.breaks import LISTED, listed_breaks
 
-COLUMNS = ("id", "opened_at", "account", "kind", "severity", "status", "subject", "expected", "observed", "owner")
+COLUMNS = (
+    *("id", "opened_at", "age", "account", "kind", "severity"),
+    *("status", "subject", "expected", "observed", "owner"),
+)
 NEWEST = 1000
 
 
