@@ -23,7 +23,7 @@ from orders.ingest import apply_reports, finish_commands, lock_orders, refresh
 from orders.lifecycle import ENDED, WORKING, CommandStatus, OrderStatus
 from orders.models import Attempt, AttemptKind, Command, CommandKind, ExchangeOrder, Order, ReplaceMethod
 from orders.notifications import notify_after_commit
-from orders.queues import CANCEL_QUEUE
+from orders.queues import cancel_queue
 from orders.reserving import set_reservation
 
 RETRY_NOT_SENT = timedelta(milliseconds=500)
@@ -151,7 +151,7 @@ def _carry_on(order: Order, command: Command, both: ReplaceOutcome, by: Actor) -
         if command.status == CommandStatus.CLAIMED:
             command.move(CommandStatus.UNKNOWN, by, evidence={"why": place.reason or place.message})
             command.save()
-        ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
+        ring(cancel_queue(order.account.exchange), "orders.tasks.probe", str(order.id))
     elif cancel.kind is OutcomeKind.ACCEPTED:
         replacement.finish(command, order, by, "refused", f"{place.code} {place.message}".strip())
     elif order.status in ENDED or command.status == CommandStatus.UNKNOWN:
@@ -265,7 +265,7 @@ def _submit_unknown(order: Order, command: Command, outcome: Outcome, by: Actor)
             evidence={"http_status": outcome.evidence.http_status, "error": outcome.evidence.error},
         )
         _moved(order)
-    ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
+    ring(cancel_queue(order.account.exchange), "orders.tasks.probe", str(order.id))
 
 
 AFTER_SUBMIT: dict[OutcomeKind, Handler] = {

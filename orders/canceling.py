@@ -19,7 +19,7 @@ from orders.claiming import current_exchange_order, end_unsent
 from orders.ingest import finish_commands, lock_orders
 from orders.lifecycle import ENDED, CommandStatus, OrderStatus
 from orders.models import NEVER_SENT, Command, CommandKind, Order
-from orders.queues import CANCEL_QUEUE
+from orders.queues import cancel_queue
 from orders.replacement import end_as_canceled, rest_not_sent
 
 
@@ -65,7 +65,7 @@ def _cancel_locked(locks: Locks, order_id: UUID, *, by: Actor, reason: str) -> O
         created_at=now,
     )
     record("cancel.requested", "order", order.id, by, evidence={"command": str(command.id), "reason": reason})
-    ring(CANCEL_QUEUE, "orders.tasks.cancel", str(command.id))
+    ring(cancel_queue(order.account.exchange), "orders.tasks.cancel", str(command.id))
     return order
 
 

@@ -28,7 +28,7 @@ from orders.ingest import lock_orders
 from orders.intents import build_intent
 from orders.lifecycle import WORKING, CommandStatus
 from orders.models import Command, CommandKind, ExchangeOrder, Order, ReplaceMethod
-from orders.queues import CANCEL_QUEUE
+from orders.queues import cancel_queue
 from orders.replacement import next_generation
 from orders.reserving import facts_of
 from risk.gate import Verdict, decide, read_inputs, read_prices_of, reservation_row
@@ -169,7 +169,8 @@ def _write(
         by,
         evidence={"command": str(command.id), "method": method.value, "decision": str(verdict.decision.id)},
     )
-    doorbell = queue_row(CANCEL_QUEUE, "orders.tasks.replace", str(command.id))
+    queue = cancel_queue(order.account.exchange)
+    doorbell = queue_row(queue, "orders.tasks.replace", str(command.id))
     if method is ReplaceMethod.AMEND:
         insert_together(verdict.decision, command, doorbell, happened)
     else:
@@ -191,5 +192,5 @@ def _write(
         reservation = reservation_row(planned.id, verdict.inputs.intent, facts)
         reservation.amount = max(required(facts)[0] - own, Decimal(0))
         insert_together(verdict.decision, planned, reservation, command, doorbell, happened)
-    notify_after_commit(CANCEL_QUEUE)
+    notify_after_commit(queue)
     return command

@@ -26,7 +26,7 @@ from orders.ingest import finish_commands, lock_orders, refresh
 from orders.lifecycle import ENDED, CommandStatus, OrderStatus
 from orders.models import NEVER_SENT, Attempt, AttemptKind, Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
-from orders.queues import CANCEL_QUEUE, HOUSEKEEPING_QUEUE, submit_queue
+from orders.queues import HOUSEKEEPING_QUEUE, cancel_queue, submit_queue
 from orders.replacement import end_as_canceled, rest_not_sent
 
 RING_AGAIN = timedelta(seconds=3)
@@ -49,10 +49,8 @@ def ring_due_commands() -> int:
             .order_by("rung_at")[:BATCH]
         )
         for command in due:
-            if command.kind != CommandKind.SUBMIT:
-                ring(CANCEL_QUEUE, f"orders.tasks.{command.kind}", str(command.id))
-            else:
-                ring(submit_queue(command.order.account.exchange), "orders.tasks.submit", str(command.id))
+            queue_of = submit_queue if command.kind == CommandKind.SUBMIT else cancel_queue
+            ring(queue_of(command.order.account.exchange), f"orders.tasks.{command.kind}", str(command.id))
         Command.objects.filter(id__in=[command.id for command in due]).update(rung_at=now, not_before=None)
         fault_hooks.reach("before_ringing_commit")
     fault_hooks.reach("after_ringing")
@@ -122,7 +120,7 @@ def _give_up(order: Order, attempt: Attempt, by: Actor) -> None:
         command.save()
         # Trades of the old exchange order that are booked already may tell that it was not executed.
         refresh(order, list(order.exchange_orders.order_by("generation")), [], by=by)
-        ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
+        ring(cancel_queue(order.account.exchange), "orders.tasks.probe", str(order.id))
         return
     known = ExchangeOrder.objects.get(id=command.exchange_order_id).reported is not None
     if order.status != OrderStatus.SUBMITTING and known:
@@ -136,7 +134,7 @@ def _give_up(order: Order, attempt: Attempt, by: Actor) -> None:
         order.updated_at = clock.now()
         order.save()
         notify_after_commit(order.id)
-        ring(CANCEL_QUEUE, "orders.tasks.probe", str(order.id))
+        ring(cancel_queue(order.account.exchange), "orders.tasks.probe", str(order.id))
 
 
 def resume_answered_commands() -> int:
@@ -170,11 +168,12 @@ def ring_probes() -> int:
     rung = 0
     unknown = Command.objects.filter(
         status=CommandStatus.UNKNOWN, kind__in=[CommandKind.SUBMIT, CommandKind.REPLACE]
-    ).select_related("exchange_order", "planned")
+    ).select_related("exchange_order", "planned", "order__account")
     for command in unknown.order_by("created_at")[:BATCH]:
         row = placement_of(command)
         if row.look_next_at is None or row.look_next_at <= now:
-            rung += ring_chore(CANCEL_QUEUE, f"probe:{row.order_id}", "orders.tasks.probe_chore", str(row.order_id))
+            queue = cancel_queue(command.order.account.exchange)
+            rung += ring_chore(queue, f"probe:{row.order_id}", "orders.tasks.probe_chore", str(row.order_id))
     return rung
 
 

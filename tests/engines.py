@@ -128,12 +128,15 @@ def started() -> bool:
 
 
 def drain(*queues: str) -> int:
-    """Run what is queued, in order, in this process; returns how many tasks ran."""
+    """Run what is queued, in order, in this process; returns how many tasks ran.
+
+    ``queues``: of these alone; "cancel" and "submit" are those of every exchange.
+    """
     ran = 0
     while True:
         rows = OrmQ.objects.order_by("id")
         if queues:
-            rows = rows.filter(key__in=queues)
+            rows = rows.filter(key__regex=f"^({'|'.join(queues)})(-|$)")
         row = rows.first()
         if row is None:
             return ran

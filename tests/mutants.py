@@ -218,8 +218,8 @@ MUTANTS = (
     Mutant(
         "isolation: cancels have a queue of their own",
         "orders/queues.py",
-        'CANCEL_QUEUE = "cancel"',
-        'CANCEL_QUEUE = "submit-btcturk"',
+        'return f"cancel-{exchange}"',
+        'return "submit-btcturk"',
         ISOLATION,
     ),
 )

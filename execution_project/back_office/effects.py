@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from django.db.models import QuerySet
 
+from exchanges.models import Account
 from execution_project.back_office.scopes import Scope
 from execution_project.back_office.wording import age_of, capped_count, number_of
 from execution_project.clusters import DEAF_AFTER_S
@@ -18,7 +19,7 @@ from orders.breaks import RESOLVE_BREAK, needs_second_person, what_an_end_does
 from orders.canceling import working_orders
 from orders.lifecycle import ENDED
 from orders.models import Break, BreakStatus, Order
-from orders.queues import CANCEL_QUEUE
+from orders.queues import cancel_queue
 from orders.resolving import ACT as RESOLVE_ORDER
 from orders.resolving import UnknownOrder, what_a_resolution_does
 from risk.models import Circuit, State, TradingState
@@ -80,14 +81,20 @@ def _now_words(state: TradingState) -> str:
     return words
 
 
-def _deaf_cancel_queue() -> list[str]:
-    """A warning when nobody would carry out cancels now."""
+def _deaf_cancel_queues() -> list[str]:
+    """A warning for each exchange whose cancels nobody would carry out now."""
     now = clock.now()
-    beat = QueueBeat.objects.filter(queue=CANCEL_QUEUE).first()
-    if beat is not None and beat.beaten_at is not None and now - beat.beaten_at <= LATE:
-        return []
-    heard = "never" if beat is None else age_of(beat.beaten_at, now)
-    return [f"The cancel queue does not answer (last heard: {heard}): cancels wait until its workers are back."]
+    beats = {beat.queue: beat.beaten_at for beat in QueueBeat.objects.all()}
+    warnings = []
+    for exchange in Account.objects.order_by("exchange").values_list("exchange", flat=True).distinct():
+        heard_at = beats.get(cancel_queue(exchange))
+        if heard_at is None or now - heard_at > LATE:
+            heard = "never" if heard_at is None else age_of(heard_at, now)
+            warnings.append(
+                f"The cancel queue of {exchange} does not answer (last heard: {heard}): cancels wait until its workers"
+                " are back."
+            )
+    return warnings
 
 
 def _proposed_before(act: str, subject: str) -> list[str]:
@@ -139,7 +146,7 @@ def of_kill(scope: Scope) -> Effect:
             f"Then every working order is asked to end ({number_of(concerned.words, 'order')}) until that is proven.",
             "Positions stay as they are. Starting again takes two persons: one proposes, another approves.",
         ],
-        warnings=_deaf_cancel_queue(),
+        warnings=_deaf_cancel_queues(),
         facts=[("Scope", scope.name), ("Now", _now_words(state))],
         **_with_orders(concerned),  # type: ignore[arg-type]
     )
@@ -193,7 +200,7 @@ def of_cancel_scope(scope: Scope) -> Effect:
             "Each ends when the exchange says so; until then it may still fill.",
             "Trading is not halted: new orders are accepted as before.",
         ],
-        warnings=_deaf_cancel_queue(),
+        warnings=_deaf_cancel_queues(),
         facts=[("Scope", scope.name)],
         **_with_orders(concerned),  # type: ignore[arg-type]
     )
@@ -218,7 +225,7 @@ def of_cancel_order(order: Order) -> Effect:
             "If it was not sent yet, it ends at once.",
             "Otherwise the exchange is asked to end it, until the end is proven; until then it may still fill.",
         ],
-        warnings=_deaf_cancel_queue(),
+        warnings=_deaf_cancel_queues(),
         orders=[order],
         facts=facts,
     )

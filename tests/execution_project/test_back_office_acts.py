@@ -150,7 +150,10 @@ def test_kill_page_counts_no_further_than_a_hundred(operator: Client) -> None:
 
 
 def test_kill_page_warns_when_nobody_would_carry_out_cancels(operator: Client) -> None:
-    assert "The cancel queue does not answer (last heard: never)" in text_of(operator.get("/admin/acts/kill"))
+    AccountFactory(exchange="btcturk")
+    words = text_of(operator.get("/admin/acts/kill"))
+    assert "The cancel queue of btcturk does not answer (last heard: never)" in words
+    assert "The cancel queue of binance" not in words
 
 
 def test_kill_that_cannot_get_its_lock_says_so_and_that_it_may_be_repeated(

@@ -252,7 +252,7 @@ def test_desk_turns_red_when_the_engine_or_facts_grow_old() -> None:
     BalanceFactory(account=account, as_of=now)
     QuoteFactory(confirmed_at=now)
     HostClock.objects.create(host="127.0.0.1:9", offset_ms=3, round_trip_ms=2, sampled_at=now)
-    for queue in ("ticker", "submit-binance", "submit-btcturk", "cancel", "housekeeping"):
+    for queue in ("ticker", "submit-binance", "submit-btcturk", "cancel-binance", "cancel-btcturk", "housekeeping"):
         QueueBeat.objects.create(queue=queue, sent_at=now, beaten_at=now)
     StreamState.objects.create(
         kind="market", subject="binance:sandbox", exchange="binance", connected_since=now, written_at=now
@@ -263,14 +263,14 @@ def test_desk_turns_red_when_the_engine_or_facts_grow_old() -> None:
     assert (line.balances_tone, line.quotes_tone, line.clock_tone) == ("good", "good", "good")
     assert line.clock == "+3 ms"
 
-    QueueBeat.objects.filter(queue="cancel").update(beaten_at=now - timedelta(seconds=40))
+    QueueBeat.objects.filter(queue="cancel-binance").update(beaten_at=now - timedelta(seconds=40))
     QueueBeat.objects.filter(queue="ticker").delete()
     Balance.objects.update(as_of=now - timedelta(seconds=70))
     Quote.objects.update(confirmed_at=now - timedelta(seconds=20))
     HostClock.objects.update(offset_ms=900)
     StreamState.objects.update(connected_since=None)
     desk = read_desk()
-    assert {beat.name for beat in desk.late} == {"cancel", "ticker", "market binance:sandbox"}
+    assert {beat.name for beat in desk.late} == {"cancel-binance", "ticker", "market binance:sandbox"}
     (line,) = desk.accounts
     assert (line.balances_tone, line.quotes_tone, line.clock_tone) == ("danger", "danger", "danger")
 

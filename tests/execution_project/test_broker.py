@@ -25,7 +25,7 @@ TASK = "execution_project.tasks.answer_beat"
 
 @pytest.fixture
 def broker(transactional_db: None) -> NotifyBroker:
-    return NotifyBroker(list_key="cancel")
+    return NotifyBroker(list_key="cancel-binance")
 
 
 def in_thread(work: Callable[[], Any], results: list[Any]) -> threading.Thread:
@@ -48,14 +48,14 @@ def argument(task: tuple[int, str]) -> Any:
 
 def test_first_in_first_out_and_only_its_own_queue(broker: NotifyBroker) -> None:
     for number in range(5):
-        ring("cancel", TASK, number)
+        ring("cancel-binance", TASK, number)
         ring("housekeeping", TASK, 100 + number)
     assert [argument(broker.dequeue()[0]) for _ in range(5)] == [0, 1, 2, 3, 4]
     assert broker.dequeue() == []
 
 
 def test_pulled_row_is_locked_until_it_is_acknowledged_or_its_retry_time_is_over(broker: NotifyBroker) -> None:
-    ring("cancel", TASK, 1)
+    ring("cancel-binance", TASK, 1)
     [(row, _)] = broker.dequeue()
     assert broker.dequeue() == []
     OrmQ.objects.filter(pk=row).update(lock=timezone.now())
@@ -67,19 +67,19 @@ def test_pulled_row_is_locked_until_it_is_acknowledged_or_its_retry_time_is_over
 def test_row_of_an_open_transaction_is_not_seen(broker: NotifyBroker) -> None:
     found: list[Any] = []
     with transaction.atomic():
-        ring("cancel", TASK, 1)
-        in_thread(NotifyBroker(list_key="cancel").dequeue, found).join()
+        ring("cancel-binance", TASK, 1)
+        in_thread(NotifyBroker(list_key="cancel-binance").dequeue, found).join()
     assert found == [[]]
     assert len(broker.dequeue()) == 1
 
 
 def test_two_consumers_never_share_a_row(broker: NotifyBroker) -> None:
     for number in range(60):
-        ring("cancel", TASK, number)
+        ring("cancel-binance", TASK, number)
     barrier = threading.Barrier(2)
 
     def consume() -> list[int]:
-        own = NotifyBroker(list_key="cancel")
+        own = NotifyBroker(list_key="cancel-binance")
         barrier.wait()
         pulled = []
         while tasks := own.dequeue():
@@ -103,16 +103,16 @@ def test_commit_wakes_a_waiting_consumer(broker: NotifyBroker, monkeypatch: pyte
         wait(self)
 
     monkeypatch.setattr(NotifyBroker, "_wait", announced)
-    own, found = NotifyBroker(list_key="cancel"), []
+    own, found = NotifyBroker(list_key="cancel-binance"), []
     thread = in_thread(lambda: own.dequeue() or own.dequeue(), found)
     assert waiting.wait(10)
-    ring("cancel", TASK, 7)
+    ring("cancel-binance", TASK, 7)
     thread.join(20)
     assert [argument(task) for task in found[0]] == [7]
 
 
 def test_row_that_becomes_due_is_found_without_a_notification(broker: NotifyBroker) -> None:
-    ring("cancel", TASK, 1)
+    ring("cancel-binance", TASK, 1)
     OrmQ.objects.update(lock=timezone.now() + timedelta(seconds=1.5))
     assert broker.dequeue() == []
     assert wait_until(broker.dequeue, 10, "the row is due")
@@ -121,15 +121,15 @@ def test_row_that_becomes_due_is_found_without_a_notification(broker: NotifyBrok
 def test_own_beats_overtake_a_backlog(broker: NotifyBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NotifyBroker, "beat_key", "cancel#me")
     for number in range(3):
-        ring("cancel", TASK, number)
-    ring("cancel", TASK, 99)
+        ring("cancel-binance", TASK, number)
+    ring("cancel-binance", TASK, 99)
     OrmQ.objects.filter(pk=OrmQ.objects.latest("pk").pk).update(key="cancel#me")
     assert [argument(task) for task in broker.dequeue()] == [99, 0]
 
 
 def test_rows_of_a_dead_cluster_are_due_at_once(broker: NotifyBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NotifyBroker, "beat_key", "cancel#dead")
-    ring("cancel", TASK, 1)
+    ring("cancel-binance", TASK, 1)
     assert broker.dequeue()
     assert release_pulled("cancel#other") == 0
     assert release_pulled("cancel#dead") == 1
@@ -138,7 +138,7 @@ def test_rows_of_a_dead_cluster_are_due_at_once(broker: NotifyBroker, monkeypatc
 
 def test_lost_connection_is_replaced_without_an_exception(broker: NotifyBroker) -> None:
     """The server ends the consumer's connection; the next call works on a new one that listens again."""
-    ring("cancel", TASK, 1)
+    ring("cancel-binance", TASK, 1)
     [(row, _)] = broker.dequeue()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
@@ -151,12 +151,12 @@ def test_lost_connection_is_replaced_without_an_exception(broker: NotifyBroker) 
     in_thread(kill, []).join()
     assert broker.dequeue() == []
     broker.acknowledge(row)
-    ring("cancel", TASK, 2)
+    ring("cancel-binance", TASK, 2)
     assert [argument(task) for task in broker.dequeue()] == [2]
 
 
 def test_acknowledgement_is_repeated_through_an_outage(broker: NotifyBroker, monkeypatch: pytest.MonkeyPatch) -> None:
-    ring("cancel", TASK, 1)
+    ring("cancel-binance", TASK, 1)
     [(row, _)] = broker.dequeue()
     failures = iter([OSError("away"), OSError("away")])
     reach = broker.get_connection
@@ -172,7 +172,7 @@ def test_acknowledgement_is_repeated_through_an_outage(broker: NotifyBroker, mon
 
 
 def test_row_delivered_again_and_again_is_buried(broker: NotifyBroker) -> None:
-    ring("cancel", TASK, 1)
+    ring("cancel-binance", TASK, 1)
     for _ in range(MOST_DELIVERIES):
         assert broker.dequeue()
         OrmQ.objects.update(lock=timezone.now())
@@ -182,11 +182,11 @@ def test_row_delivered_again_and_again_is_buried(broker: NotifyBroker) -> None:
 
 
 def test_unreadable_row_is_buried_and_the_next_one_is_delivered(broker: NotifyBroker) -> None:
-    OrmQ.objects.create(key="cancel", payload="nonsense", lock=timezone.now())
-    ring("cancel", TASK, 2)
+    OrmQ.objects.create(key="cancel-binance", payload="nonsense", lock=timezone.now())
+    ring("cancel-binance", TASK, 2)
     assert [argument(task) for task in wait_until(broker.dequeue, 5, "the good row")] == [2]
     dead = DeadTask.objects.get()
-    assert (dead.queue, dead.payload) == ("cancel", "nonsense")
+    assert (dead.queue, dead.payload) == ("cancel-binance", "nonsense")
 
 
 def package(**changes: Any) -> dict[str, Any]:
@@ -198,7 +198,7 @@ def package(**changes: Any) -> dict[str, Any]:
         "kwargs": {},
         "started": datetime.now(tz=timezone.get_default_timezone()),
         "ack_failure": True,
-        "cluster": "cancel",
+        "cluster": "cancel-binance",
     } | changes
 
 

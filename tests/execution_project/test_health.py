@@ -66,9 +66,9 @@ def _no_query(execute: Any, sql: str, params: Any, many: bool, context: Any) -> 
 
 
 def test_a_deaf_queue_and_one_that_never_started_are_named(ready: Engine) -> None:
-    QueueBeat.objects.filter(queue="cancel").update(beaten_at=clock.now() - timedelta(minutes=1))
+    QueueBeat.objects.filter(queue="cancel-binance").update(beaten_at=clock.now() - timedelta(minutes=1))
     QueueBeat.objects.filter(queue="ticker").delete()
-    wrong("queues and ticker", "cancel last beat 60 s ago", "ticker has never beaten")
+    wrong("queues and ticker", "cancel-binance last beat 60 s ago", "ticker has never beaten")
 
 
 def test_an_account_that_was_not_compared_in_time_or_has_a_break_is_named(ready: Engine) -> None:

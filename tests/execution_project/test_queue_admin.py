@@ -37,7 +37,7 @@ def test_staff_with_every_permission_does_not_see_them(client: Client) -> None:
 
 def test_superuser_reads_lists_and_rows_and_cannot_post(client: Client) -> None:
     client.force_login(User.objects.create_superuser("root"))
-    queued = queue_row("cancel", "execution_project.tasks.answer_beat", "cancel")
+    queued = queue_row("cancel-binance", "execution_project.tasks.answer_beat", "cancel-binance")
     queued.save()
     now = timezone.now()
     Task.objects.create(id="f", name="f", func="f", started=now, stopped=now, success=False, result="why")

@@ -24,7 +24,17 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(240)]
 
-PARTS = ("static", "seed", "demo", "simulator", "submit-binance", "submit-btcturk", "cancel", "streams")
+PARTS = (
+    "static",
+    "seed",
+    "demo",
+    "simulator",
+    "submit-binance",
+    "submit-btcturk",
+    "cancel-binance",
+    "cancel-btcturk",
+    "streams",
+)
 
 
 def free_port() -> int:

@@ -44,20 +44,20 @@ def at_exchange(engine: Engine, order: str) -> dict[str, Any] | None:
     return next((row for row in rows if row["client_order_id"] == client_id), None)
 
 
-def hanging() -> int:
-    """How many workers wait for an answer of BTCTurk to a placement; what waited for its budget is rung."""
+def hanging(kind: str) -> int:
+    """How many workers wait for an answer of BTCTurk to such a call; what waited for its budget is rung."""
     sweeping.ring_due_commands()
-    return Attempt.objects.filter(command__order__account__exchange="btcturk", kind="submit", outcome="").count()
+    return Attempt.objects.filter(command__order__account__exchange="btcturk", kind=kind, outcome="").count()
 
 
-def assert_in_time(act: Callable[[], int]) -> None:
+def assert_in_time(act: Callable[[], int], kind: str = "submit") -> None:
     """Of some tries, each of a fresh order, one takes no longer than the bound while every worker hangs; a machine that
     is busy elsewhere slows some, a wait behind those workers all. ``act`` returns ms."""
     took = []
     for _ in range(TRIES):
-        wait_until(lambda: hanging() == WORKERS, 30, "every worker to hang")
+        wait_until(lambda: hanging(kind) == WORKERS, 30, "every worker to hang")
         took.append(act())
-        if took[-1] <= BOUND_MS and hanging() == WORKERS:
+        if took[-1] <= BOUND_MS and hanging(kind) == WORKERS:
             return
     raise AssertionError(f"not within {BOUND_MS} ms: {took}")
 
@@ -67,10 +67,10 @@ def test_with_btcturk_hanging_a_binance_order_and_a_btcturk_cancel_leave_at_once
 ) -> None:
     turk, binance = make_engine(simulator, exchange="btcturk"), make_engine(simulator)
     simulator.call("POST", "/sim/btcturk", {"limits_on": False})
-    for queue in ("submit-binance", "submit-btcturk", "cancel"):
+    for queue in ("submit-binance", "submit-btcturk", "cancel-binance", "cancel-btcturk"):
         processes.manage("run_cluster", queue, EXEC_SUBMIT_WORKERS=str(WORKERS), EXEC_CANCEL_WORKERS="2")
-    resting = [place(turk) for _ in range(TRIES + WORKERS)]
-    warm = [place(binance) for _ in range(2 * WORKERS)]
+    resting = [place(turk) for _ in range(TRIES + 2 * WORKERS)]
+    warm = [place(binance) for _ in range(TRIES + WORKERS)]
     wait_until(lambda: is_open(*resting, *warm), 90, "every worker to be warm")
     for _ in range(WORKERS):
         turk.request("DELETE", f"order/{resting.pop()}")
@@ -85,17 +85,22 @@ def test_with_btcturk_hanging_a_binance_order_and_a_btcturk_cancel_leave_at_once
         row = wait_until(lambda: at_exchange(binance, order), 30, "the order to arrive", every=0.2)
         return int(row["time"]) - clock.to_ms(Command.objects.get(order_id=order, kind="submit").created_at)
 
-    def canceled() -> int:
-        order = resting.pop()
-        status, document = turk.request("DELETE", f"order/{order}")
+    def canceled(engine: Engine, among: list[str]) -> int:
+        order = among.pop()
+        status, document = engine.request("DELETE", f"order/{order}")
         assert status == 202, document
 
         def gone() -> dict[str, Any] | None:
-            row = at_exchange(turk, order)
+            row = at_exchange(engine, order)
             return row if row is not None and row["status"] == "CANCELED" else None
 
         row = wait_until(gone, 30, "the cancel to arrive", every=0.2)
         return int(row["update_time"]) - clock.to_ms(Command.objects.get(order_id=order, kind="cancel").created_at)
 
     assert_in_time(posted)
-    assert_in_time(canceled)
+    assert_in_time(lambda: canceled(turk, resting))
+
+    simulator.fault("hang", call="DELETE /api/v1/order", times=100, ms=60_000, execute=False)
+    for _ in range(WORKERS):
+        turk.request("DELETE", f"order/{resting.pop()}")
+    assert_in_time(lambda: canceled(binance, warm), "cancel")

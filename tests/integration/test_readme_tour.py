@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 def start_everything(engine: Engine, processes: Processes) -> tuple[dict[str, str], dict[str, str]]:
     """Both exchanges, every cluster, ticker and web; returns the names to put in place and the environment."""
     turk = make_engine(engine.simulator, exchange="btcturk")
-    for queue in ("submit-binance", "submit-btcturk", "cancel", "housekeeping"):
+    for queue in ("submit-binance", "submit-btcturk", "cancel-binance", "cancel-btcturk", "housekeeping"):
         processes.manage("run_cluster", queue)
     processes.manage("run_ticker")
     base = start_web(processes)
