@@ -106,7 +106,11 @@ def _take_budget(account: Account, call: str) -> None:
 def _note_limits(account: Account, evidence: Evidence) -> None:
     host = host_of(account)
     if account.exchange == Exchange.BINANCE:
-        rate_budget.correct_from_exchange(host, usage_headers(evidence).used_weight_1m)
+        usage = usage_headers(evidence)
+        in_10_s, in_a_day = rate_budget.ORDER_WINDOWS
+        rate_budget.correct_from_exchange(host, rate_budget.WEIGHT, usage.used_weight_1m)
+        rate_budget.correct_from_exchange(account.name, in_10_s, usage.order_count_10s)
+        rate_budget.correct_from_exchange(account.name, in_a_day, usage.order_count_1d)
     if evidence.http_status in {418, 429}:
         # Without the header, docs/binance.md §6: a whole weight window, or the shortest ban.
         wait = btcturk_limits.wait_ms(evidence.headers)

@@ -33,11 +33,15 @@ class Window:
 
 # docs/binance.md §6: weight is counted per address, orders per account.
 WEIGHT = Window("weight_1m", timedelta(minutes=1), 6000)
+RAW = Window("raw_5m", timedelta(minutes=5), 300_000)
+"""Requests whatever they weigh, of the hosts that count weight."""
 ORDER_WINDOWS = (Window("orders_10s", timedelta(seconds=10), 100), Window("orders_1d", timedelta(days=1), 200_000))
 RESERVED_PERCENT = 20
 AFTER_BAN = timedelta(seconds=2)
 """So much longer than a ban everything waits but cancels and probes: the ticks that ring these again come every second
 at the latest."""
+NEW_WINDOW = timedelta(seconds=2)
+"""So early in a window an answer may still count the one before, the day's among them."""
 TOLD_AGAIN = timedelta(minutes=1)
 """A ban that goes on so much longer than was said is an alarm again."""
 
@@ -67,7 +71,8 @@ def take(host: str, account: str, cost: Cost, *, urgent: bool = False) -> Refuse
         until = pause.until if urgent or not pause.banned else pause.until + AFTER_BAN
         if until > now:
             return Refused(until, pause.reason)
-    wanted = [(host, WEIGHT, cost.weight)] + [(account, window, cost.orders) for window in ORDER_WINDOWS]
+    wanted = [(host, WEIGHT, cost.weight), (host, RAW, min(cost.weight, 1))]
+    wanted += [(account, window, cost.orders) for window in ORDER_WINDOWS]
     # Windows that an exchange opens with the first call are counted by the clock here: half the limit in each keeps any
     # stretch of that length within the whole.
     wanted += [
@@ -150,16 +155,19 @@ def sentence_of(pause: HostPause) -> str:
     return f"{what} ({pause.reason})"
 
 
-def correct_from_exchange(host: str, used_weight: int | None) -> None:
-    """Raise our count to the exchange's own when other programs use the same address."""
-    if used_weight is None:
+def correct_from_exchange(subject: str, window: Window, used: int | None) -> None:
+    """Raise our count to the exchange's own when other programs use the same address (weight: ``subject`` is the host)
+    or the same account (orders: its name). None: the answer did not say."""
+    now = clock.now()
+    start = _start(now, window.length)
+    if used is None or now - start < NEW_WINDOW:
         return
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO exchanges_ratewindow (subject, kind, window_start, used) VALUES (%s, %s, %s, %s)"
             " ON CONFLICT (subject, kind, window_start) DO UPDATE SET"
             " used = greatest(exchanges_ratewindow.used, excluded.used)",
-            [host, WEIGHT.kind, _start(clock.now(), WEIGHT.length), used_weight],
+            [subject, window.kind, start, used],
         )
 
 

@@ -13,6 +13,7 @@ import stat
 import subprocess
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -82,7 +83,8 @@ class EmbeddedPostgres:
             except subprocess.SubprocessError:
                 continue
         for process in self._processes():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def is_running(self) -> bool:
         """Whether the server's main process lives."""
@@ -156,7 +158,8 @@ class EmbeddedPostgres:
             return
         orphans = self._processes()
         for process in orphans:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # they end by themselves as well
+                process.kill()
         psutil.wait_procs(orphans, timeout=5)
         lines = self._pid_file_lines()
         for folder in {self.folder, Path(lines[4].strip()) if len(lines) > 4 else self.folder}:

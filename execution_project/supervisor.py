@@ -27,6 +27,7 @@ from typing import IO
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "execution_project.settings")
 
+import psutil
 from django.conf import settings
 
 from execution_project.postgres import EmbeddedPostgres
@@ -309,7 +310,7 @@ class Supervisor:
             self._console.say("PostgreSQL died and is started again.")
             try:
                 self._postgres.start()
-            except (OSError, subprocess.SubprocessError) as error:
+            except (OSError, subprocess.SubprocessError, psutil.Error) as error:
                 self._console.say(f"PostgreSQL did not start and is tried again: {error}")
         for child in list(self._children):
             if child.process is None:

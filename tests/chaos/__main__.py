@@ -33,6 +33,8 @@ ACCOUNTS = ["sim-binance", "sim-btcturk"]
 CLIENTS_EACH = 2
 START_S = 90.0
 REST_S = 240.0
+LONG_ENOUGH_S = 45.0
+"""In so many seconds every kind of trouble happens."""
 
 
 class Run:
@@ -42,6 +44,7 @@ class Run:
         self.folder, self.seed, self.seconds, self.say = folder, seed, seconds, say
         self.data_dir = folder / "data"
         self.counts: Counter[str] = Counter()
+        self.broken: list[str] = []
         self.ledger = Ledger()
 
     def __enter__(self) -> Run:
@@ -145,6 +148,9 @@ class Run:
             thread.join()
         for mischief in trouble:
             self.counts += mischief.counts
+            self.broken += mischief.broken
+            if not mischief.counts and self.seconds >= LONG_ENOUGH_S:
+                self.broken.append(f"{mischief.name} did nothing")
 
     def come_to_rest(self) -> tuple[float, dict[str, int]]:
         """The exchange works again, every order is asked to end; seconds until nothing moves, and what still does."""
@@ -192,6 +198,7 @@ def run_seed(seed: int, seconds: float, *, keep: bool = False) -> Outcome:
         took, moving = run.come_to_rest()
         lines, words = verdict(run.url, run.simulator, ACCOUNTS, run.ledger)
     words += [f"not answered: {text}" for text in run.ledger.unanswered]
+    words += [f"trouble that did not happen: {text}" for text in run.broken]
     words += [f"still moving: {count} {what}" for what, count in moving.items()]
     lines += [Line(f"trouble: {what}", str(count)) for what, count in sorted(run.counts.items())]
     lines.append(Line("seconds until nothing moved", f"{took:.1f}", not moving))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import threading
 import urllib.error
 from collections import Counter
@@ -93,13 +95,18 @@ class Mischief(threading.Thread):
         super().__init__(name=name, daemon=True)
         self.random = random.Random(f"{name}-{seed}")
         self.counts: Counter[str] = Counter()
+        self.broken: list[str] = []
+        """Why it could not do what it was to do: trouble that did not happen makes a run easier than it says."""
         self.stopping = threading.Event()
         self._pause = pause
 
     def run(self) -> None:
         """Until ``stopping`` is set."""
         while not self.stopping.wait(self.random.uniform(*self._pause)):
-            self.act()
+            try:
+                self.act()
+            except Exception as error:
+                self.broken.append(f"{self.name}: {type(error).__name__}: {error}")
 
     def act(self) -> None:
         """One piece of trouble."""
@@ -183,9 +190,18 @@ class DatabaseDeaths(Mischief):
 
     def __init__(self, seed: int, data_dir: Path):
         super().__init__("database", seed, (15, 25))
-        self._postgres = EmbeddedPostgres(data_dir / "postgres")
+        self._folder = data_dir / "postgres"
+        self._postgres = EmbeddedPostgres(self._folder)
 
     def act(self) -> None:
-        """It dies without a word to anybody."""
-        self._postgres.stop("immediate")
-        self.counts["PostgreSQL restarted"] += 1
+        """It dies without a word to anybody: as in a crash, or its main process alone by SIGKILL."""
+        if self.random.random() < 0.5:
+            self._postgres.stop("immediate")
+            self.counts["PostgreSQL crashed"] += 1
+            return
+        try:
+            main = int((self._folder / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
+            os.kill(main, signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            return  # it is down already
+        self.counts["PostgreSQL killed"] += 1

@@ -36,6 +36,12 @@ def restless(url: str) -> dict[str, int]:
     orders = rows(url, "SELECT status, count(*) FROM orders_order WHERE status <> ALL(%s) GROUP BY 1", list(QUIET))
     found = {f"orders {status}": count for status, count in orders}
     commands = rows(url, "SELECT count(*) FROM orders_command WHERE status IN ('queued', 'claimed', 'unknown')")
+    breaks = rows(
+        url,
+        "SELECT kind, count(*) FROM orders_break WHERE status IN ('open', 'acknowledged')"
+        " AND severity IN ('blocking', 'critical') AND kind <> 'unknown_order' GROUP BY 1",
+    )
+    found |= {f"breaks {kind}": count for kind, count in breaks}
     reservations = rows(url, "SELECT count(*) FROM risk_reservation WHERE amount > 0 OR exposure > 0")
     return {
         name: count
@@ -149,11 +155,14 @@ def verdict(url: str, control: ControlApi, accounts: list[str], ledger: Ledger) 
         dict(rows(url, "SELECT coalesce(ended_as, status), count(*) FROM orders_order GROUP BY 1 ORDER BY 2 DESC"))
     )
     unanswered = len(ledger.unanswered)
+    errors = ledger.counts.pop("client calls answered 500", 0)
+    posted = sum(1 for count in counters.values() if count["received"])
     lines = [
         Line("orders in the engine", f"{sum(ends.values())}: " + ", ".join(f"{n} {s}" for s, n in ends.most_common())),
         *(Line(what, str(count)) for what, count in sorted(ledger.counts.items())),
         Line("client requests that were never answered", str(unanswered), unanswered == 0),
-        Line("client order ids POSTed", str(sum(1 for c in counters.values() if c["received"]))),
+        Line("client calls answered 500", str(errors), errors == 0),
+        Line("client order ids POSTed", str(posted), posted > 0),
         Line("client order ids POSTed twice", str(len(twice)), not twice),
         Line("orders lost", str(len(lost)), not lost),
         Line("fills at the exchange / in the books", f"{fills_there} / {fills_here}", not fills_differ),

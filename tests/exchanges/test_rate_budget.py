@@ -84,7 +84,7 @@ def test_windows_follow_the_clock(manual: clock.ManualClock) -> None:
     assert take(HOST, ACCOUNT, READ) == Refused(NOON + timedelta(minutes=1), "weight_1m used up")
     manual.advance(timedelta(milliseconds=1))
     assert take(HOST, ACCOUNT, READ) is None
-    assert RateWindow.objects.count() == 2
+    assert RateWindow.objects.filter(kind="weight_1m").count() == 2
 
 
 @pytest.mark.django_db
@@ -191,16 +191,37 @@ def test_of_many_pauses_at_once_the_longest_stands() -> None:
 
 
 @pytest.mark.django_db
-def test_the_exchanges_own_count_raises_ours_and_never_lowers_it() -> None:
+def test_the_exchanges_own_count_raises_ours_and_never_lowers_it(manual: clock.ManualClock) -> None:
+    weight = rate_budget.WEIGHT
+    manual.advance(timedelta(seconds=5))
     take(HOST, ACCOUNT, Cost(4))
-    correct_from_exchange(HOST, None)
-    correct_from_exchange(HOST, 3)
+    correct_from_exchange(HOST, weight, None)
+    correct_from_exchange(HOST, weight, 3)
     assert used() == 4
-    correct_from_exchange(HOST, 9)
+    correct_from_exchange(HOST, weight, 9)
     assert used() == 9
     assert take(HOST, ACCOUNT, READ) is not None
-    correct_from_exchange("fresh.example", 7)
+    correct_from_exchange("fresh.example", weight, 7)
     assert used("fresh.example") == 7
+
+
+@pytest.mark.django_db
+def test_an_answer_of_the_window_before_does_not_fill_the_new_one(manual: clock.ManualClock) -> None:
+    day = rate_budget.ORDER_WINDOWS[1]
+    begins = (manual.now() + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    manual.advance(begins - manual.now() + timedelta(seconds=1))
+    correct_from_exchange(ACCOUNT, day, day.limit)
+    assert take(HOST, ACCOUNT, ORDER) is None
+    manual.advance(timedelta(seconds=1))
+    correct_from_exchange(ACCOUNT, day, day.limit)
+    assert take(HOST, ACCOUNT, ORDER) is not None
+
+
+@pytest.mark.django_db
+def test_requests_are_counted_whatever_they_weigh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_budget, "RAW", Window("raw_5m", timedelta(days=1), 10))
+    monkeypatch.setattr(rate_budget, "WEIGHT", Window("weight_1m", timedelta(minutes=1), 1000))
+    assert [take(HOST, ACCOUNT, Cost(2), urgent=True) is None for _ in range(11)] == [True] * 10 + [False]
 
 
 @pytest.mark.django_db
@@ -209,6 +230,6 @@ def test_windows_are_dropped_two_days_after_they_began(manual: clock.ManualClock
     manual.advance(timedelta(hours=36))  # the window of the day began at midnight
     assert prune() == 0
     manual.advance(timedelta(microseconds=1))
-    assert (prune(), RateWindow.objects.count()) == (1, 2)
+    assert (prune(), RateWindow.objects.count()) == (1, 3)
     manual.advance(timedelta(hours=12))
-    assert (prune(), RateWindow.objects.count()) == (2, 0)
+    assert (prune(), RateWindow.objects.count()) == (3, 0)

@@ -51,15 +51,16 @@ def hanging(kind: str) -> int:
 
 
 def assert_in_time(act: Callable[[], int], kind: str = "submit") -> None:
-    """Of some tries, each of a fresh order, one takes no longer than the bound while every worker hangs; a machine that
-    is busy elsewhere slows some, a wait behind those workers all. ``act`` returns ms."""
-    took = []
+    """Of some tries, each of a fresh order, most take no longer than the bound while every worker hangs; a machine that
+    is busy elsewhere slows one now and then, a wait behind those workers all. ``act`` returns ms."""
+    took: list[int] = []
     for _ in range(TRIES):
         wait_until(lambda: hanging(kind) == WORKERS, 30, "every worker to hang")
-        took.append(act())
-        if took[-1] <= BOUND_MS and hanging(kind) == WORKERS:
-            return
-    raise AssertionError(f"not within {BOUND_MS} ms: {took}")
+        ms = act()
+        if hanging(kind) == WORKERS:  # else one gave up meanwhile, and this try says nothing
+            took.append(ms)
+    assert len(took) > TRIES // 2
+    assert sorted(took)[len(took) // 2] <= BOUND_MS, f"ms: {took}"
 
 
 def test_with_btcturk_hanging_a_binance_order_and_a_btcturk_cancel_leave_at_once(
