@@ -49,6 +49,9 @@ KNOWN_VARIABLES = {
     "EXEC_LOG_LEVEL",
     "EXEC_LOG_FORMAT",
     "EXEC_REPORTING_CURRENCY",
+    "EXEC_SUSPENSE_LIMIT",
+    "EXEC_MARK_MAX_AGE",
+    "EXEC_MARK_JUMP",
     "EXEC_DEMO",
     "EXEC_SUPERVISED_BY",
     "EXEC_FAULT_HOOK",
@@ -128,6 +131,12 @@ EXEC_WEB_THREADS = _whole("EXEC_WEB_THREADS", 8, 2, 256)
 # proxies between the clients and the web server that set X-Forwarded-For; 0: the peer's address is the client's
 EXEC_TRUSTED_PROXIES = _whole("EXEC_TRUSTED_PROXIES", 0, 0, 8)
 EXEC_REPORTING_CURRENCY = _read("EXEC_REPORTING_CURRENCY", "USDT")
+# worth, in the reporting currency, of what may be unexplained in one account before it is told
+EXEC_SUSPENSE_LIMIT = _whole("EXEC_SUSPENSE_LIMIT", 100, 0, 10**12)
+# seconds after which a quote is no mark any more
+EXEC_MARK_MAX_AGE = _whole("EXEC_MARK_MAX_AGE", 15, 1, 60)
+# per cent by which a mark may move between two valuations and still set a high-water mark at once
+EXEC_MARK_JUMP = _whole("EXEC_MARK_JUMP", 3, 1, 100)
 EXEC_DEMO = _flag("EXEC_DEMO", True)
 EXEC_FAULT_HOOK = _read("EXEC_FAULT_HOOK", "")
 
@@ -372,6 +381,14 @@ EXEC_TICKS: dict[str, float] = {
     "orders.reconciling_schedule.ring_trade_reconciliations": 15,
     "orders.reconciling_schedule.watch_books": 5,
     "orders.sweeping.prune_counters": 3600,
+    "orders.confidence.note_confidence": 2,
+    "positions.tasks.ring_restating": 1,
+    "positions.tasks.ring_missing_rates": 5,
+    "positions.tasks.ring_book_checks": 60,
+    "positions.marks.keep_minute": 5,
+    "positions.marks.thin_marks": 86_400,
+    "positions.equity.value_what_is_due": 0.5,
+    "positions.equity.thin_points": 3600,
 }
 
 # -------------------------------------------------------------------------------------------------------------- logging

@@ -28,7 +28,8 @@ from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from orders.break_rules import ESCALATES, SEVERE, TWO_PERSONS, severity_at, worse
 from orders.models import Break, BreakKind, BreakStatus, Order, Severity
-from positions.booking import book_transfer, move_holdings
+from positions.folding import lock_inventories
+from positions.posting import book_transfer
 from risk.trading_state import halt
 
 RESOLVE_BREAK = "resolve_break"
@@ -229,12 +230,12 @@ def _resolve_approved(approval: Approval, by: Actor) -> str:
     with ordered() as locks:
         if books:
             # Holdings come before the breaks in the order of locks; account and asset of a break never change.
-            move_holdings(locks, row.account, {(row.subject, None): Decimal(0)})
+            lock_inventories(locks, row.account, [row.subject])
         row = _locked(row.id)
         if plain_or_none(row.difference) != approval.parameters["difference"]:
             raise Problem(409, "BREAK_CHANGED", "The difference is another one by now: look at it and propose again.")
         if books and row.difference is not None:
-            book_transfer(locks, row.account, row.subject, row.difference, reference=f"approval {approval.id}")
+            book_transfer(locks, row.account, row.subject, row.difference, reference=f"approval {approval.id}", by=by)
         use(approval.id, RESOLVE_BREAK, approval.subject, by=by)
         _end(row, f"{approval.reason} (asked by {approval.requested_by})", by)
         block_by_breaks(row.account)

@@ -6,12 +6,12 @@ remaining cost, so that rounding cannot leave a residue; quantities and quotes a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 
 from exchanges.reports import Fee
-from execution_project.common.money import CONTEXT, round_down
+from execution_project.common.money import CONTEXT, QUANTUM, round_down
 
 ZERO = Decimal(0)
 
@@ -44,14 +44,27 @@ def legs_of_fill(
     return legs
 
 
-def legs_of_opening(asset: str, amount: Decimal) -> list[Leg]:
-    """The opening balance of an asset, against the opening book."""
-    return _movement(asset, "opening", amount)
+BOOK_OF_POSTING = {
+    "opening": "opening",
+    "transfer": "transfers",
+    "deposit": "external",
+    "withdrawal": "external",
+    "own_transfer": "transit",
+    "dust": "dust",
+    "airdrop": "income",
+    "rebate": "income",
+}
+"""Which book of the ledger stands against the exchange's, by kind of posting."""
 
 
-def legs_of_transfer(asset: str, amount: Decimal) -> list[Leg]:
-    """What came in (positive) or went out outside of trading, against the transfers book."""
-    return _movement(asset, "transfers", amount)
+def legs_of_posting(kind: str, asset: str, amount: Decimal, network_fee: Decimal = ZERO) -> list[Leg]:
+    """What came in (positive) or went out without a trade; the part of it that was a network fee is an expense."""
+    return _movement(asset, BOOK_OF_POSTING[kind], amount + network_fee) + _movement(asset, "fees", -network_fee)
+
+
+def reversed_legs(legs: Iterable[Leg]) -> list[Leg]:
+    """The legs that take others back."""
+    return [Leg(leg.asset, leg.book, -leg.amount) for leg in legs]
 
 
 def _movement(asset: str, counter_book: str, amount: Decimal) -> list[Leg]:
@@ -79,6 +92,8 @@ class PositionState:
     fees_in_quote: Decimal = ZERO
     bought_quantity: Decimal = ZERO
     sold_quantity: Decimal = ZERO
+    fees_valued: Decimal = ZERO
+    pending: int = 0
 
     @property
     def average_price(self) -> Decimal | None:
@@ -96,11 +111,16 @@ def apply_fill(
     quantity: Decimal,
     quote_quantity: Decimal,
     fee_in_quote: Decimal = ZERO,
+    fee_valued: Decimal | None = ZERO,
 ) -> PositionState:
     """The position after one more fill, by average cost.
 
     A fill against the position closes at average cost and realises the difference; what exceeds it opens the other way.
+    ``fee_valued``: all its fees in the quote asset, None while a rate is missing. A quantity of zero is a fill that was
+    taken back.
     """
+    if quantity == 0:
+        return state
     sign = 1 if side == "BUY" else -1
     with localcontext(CONTEXT):
         signed, signed_quote = sign * quantity, sign * quote_quantity
@@ -121,4 +141,40 @@ def apply_fill(
             fees_in_quote=state.fees_in_quote + fee_in_quote,
             bought_quantity=state.bought_quantity + (quantity if sign > 0 else ZERO),
             sold_quantity=state.sold_quantity + (quantity if sign < 0 else ZERO),
+            fees_valued=state.fees_valued + (fee_valued or ZERO),
+            pending=state.pending + (fee_valued is None),
         )
+
+
+def fees_valued(
+    base: str, quote: str, price: Decimal, fees: Iterable[Fee], rates: Mapping[str, Decimal], currency: str
+) -> Decimal | None:
+    """All fees of a fill in its quote asset: of the base at its price, of a third asset by the booked rates.
+
+    ``rates``: reporting currency per unit. None when a rate is missing.
+    """
+    total = ZERO
+    for fee in fees:
+        if fee.asset == quote:
+            total += fee.amount
+        elif fee.asset == base:
+            total += _rounded(CONTEXT.multiply(fee.amount, price))
+        else:
+            own = Decimal(1) if fee.asset == currency else rates.get(fee.asset)
+            of_quote = _rate_of_quote(base, quote, price, rates, currency)
+            if own is None or of_quote is None:
+                return None
+            total += _rounded(CONTEXT.divide(CONTEXT.multiply(fee.amount, own), of_quote))
+    return total
+
+
+def _rate_of_quote(
+    base: str, quote: str, price: Decimal, rates: Mapping[str, Decimal], currency: str
+) -> Decimal | None:
+    if quote == currency:
+        return Decimal(1)
+    return CONTEXT.divide(Decimal(1), price) if base == currency else rates.get(quote)
+
+
+def _rounded(value: Decimal) -> Decimal:
+    return value.quantize(QUANTUM, context=CONTEXT)

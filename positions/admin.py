@@ -1,13 +1,13 @@
-"""What we own, in the admin: fills, ledger entries, holdings, positions, trade cursors."""
+"""Facts of the books in the admin: fills, ledger entries, trade cursors. Holdings and the rest: ``books_admin``."""
 
 from __future__ import annotations
 
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import Q, QuerySet, Sum
 from django.http import HttpRequest
 
 from exchanges.models import Account
-from execution_project.common.admin_filters import by_condition, by_time
+from execution_project.common.admin_filters import by_time
 from execution_project.common.admin_values import (
     NONE,
     Document,
@@ -22,12 +22,17 @@ from execution_project.common.admin_values import (
     moment,
 )
 from execution_project.common.ids import read_client_order_id
-from execution_project.common.read_only_admin import ReadOnlyAdmin, show
-from positions.models import Fill, Holding, LedgerEntry, Position, TradeCursor
+from execution_project.common.read_only_admin import show
+from positions import books_admin as books_admin  # its pages are registered with these
+from positions import equity_admin as equity_admin
+from positions import postings_admin as postings_admin
+from positions.models import Fill, LedgerEntry, TradeCursor
+from positions.statement_admin import StatementPages
+from positions.totals_admin import TotalsAdmin
 
 
 @admin.register(Fill)
-class FillAdmin(ReadOnlyAdmin):
+class FillAdmin(StatementPages):
     """Trades at the exchange, as booked, the newest booked first."""
 
     list_display = (
@@ -106,20 +111,34 @@ class FillAdmin(ReadOnlyAdmin):
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(ReadOnlyAdmin):
+class LedgerEntryAdmin(TotalsAdmin):
     """Legs, the newest posted first. A fact's legs sum to zero per asset."""
 
-    list_display = ("posted_at", "account", "asset", "book", "amount", "kind", "reference", "fact")
+    list_display = ("posted_at", "effective_at", "account", "asset", "book", "amount", "kind", "reference", "fact")
     list_select_related = ("account",)
     list_filter = (by_time("posted_at", "time of posting"), "account", "book")
     link_filters = ("asset", "asset__exact")
-    search_fields = ("fill_id", "fill__order_id", "fill__trade_id", "asset")
-    search_help_text = "fill id, order id, trade id or asset"
+    search_fields = ("fill_id", "fill__order_id", "fill__trade_id", "posting_id", "asset")
+    search_help_text = "fill id, order id, trade id, posting id or asset"
 
-    @admin.display(description="fill")
+    @admin.display(description="fact")
     def fact(self, row: LedgerEntry) -> str:
-        """The fill that it is a leg of."""
+        """The fill or the posting that it is a leg of."""
+        if row.posting_id:
+            return link("positions_posting", row.posting_id, f"posting {row.kind}")
         return link("positions_fill", row.fill_id, f"fill {row.reference}") if row.fill_id else NONE
+
+    def totals(self, rows: QuerySet[LedgerEntry]) -> Table:
+        """Per mode, asset and book."""
+        found = rows.order_by().values("account__mode", "asset", "book").annotate(total=Sum("amount"))
+        return Table(
+            "Totals",
+            ["mode", "asset", "book", "amount"],
+            [
+                (badge(row["account__mode"]), row["asset"], row["book"], amount(row["total"]))
+                for row in found.order_by("account__mode", "asset", "book")
+            ],
+        )
 
     def search_conditions(self, text: str) -> list[Q]:
         """An asset is looked for account by account, as the index has it."""
@@ -131,31 +150,6 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         return found
 
 
-show(
-    Holding,
-    *("account", "asset", "strategy", "quantity", "updated_at"),
-    search=("asset", "account__name"),
-    hint="asset or account",
-    filters=("account", "strategy"),
-    ordering=("account__name", "asset", "strategy__name"),
-    small=True,
-)
-show(
-    Position,
-    *("instrument", "account", "strategy", "net_quantity", "average_price", "realised_pnl", "fees_in_quote"),
-    *("fill_count", "last_trade_at"),
-    search=("instrument__symbol", "account__name"),
-    hint="symbol or account",
-    filters=(
-        by_condition(
-            "standing", "standing", {"open": ("open", ~Q(net_quantity=0)), "flat": ("flat", Q(net_quantity=0))}
-        ),
-        "account",
-        "strategy",
-    ),
-    ordering=("account__name", "instrument__symbol", "strategy__name"),
-    small=True,
-)
 show(
     TradeCursor,
     *("account", "instrument", "opened_after_trade_id", "last_trade_id", "updated_at"),

@@ -164,7 +164,7 @@ def read_inputs(intent: Intent, prices: Prices) -> tuple[GateInputs, int]:
 
 
 def _parsed(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+    return json.loads(value, parse_float=Decimal) if isinstance(value, str) else value
 
 
 def decide(inputs: GateInputs, gate_seq: int, *, by: Actor) -> Verdict:

@@ -75,6 +75,27 @@ MUTANTS = (
         f"{INVARIANTS}02_every_trade_once.py",
     ),
     Mutant(
+        "3: a late fact is folded where it belongs",
+        "positions/folding.py",
+        "if row.restating or own[0].moment <= row.moment:",
+        "if row.restating:",
+        f"{INVARIANTS}03_books_balance.py",
+    ),
+    Mutant(
+        "3: both sides of every movement are posted",
+        "positions/accounting.py",
+        'return [Leg(asset, "exchange", amount), Leg(asset, counter_book, -amount)]',
+        'return [Leg(asset, "exchange", amount)]',
+        f"{INVARIANTS}03_books_balance.py",
+    ),
+    Mutant(
+        "3: the database refuses half a movement",
+        "positions/migrations/0004_books_of_cost.py",
+        "GROUP BY 1, 2 HAVING sum(amount) <> 0 LIMIT 1;",
+        "GROUP BY 1, 2 HAVING false LIMIT 1;",
+        f"{INVARIANTS}03_books_balance.py::test_invariant_03_the_database_itself_refuses_half_a_movement",
+    ),
+    Mutant(
         "6: a round counts only after the request can no longer be executed",
         "orders/absence.py",
         "counts_from_ms = last_moment_ms(order.account, attempt) + bounds.quiet_ms",

@@ -14,6 +14,7 @@ from exchanges.connections import host_of
 from exchanges.host_clock import MAX_AGE, MAX_SKEW_MS
 from exchanges.models import Account, Balance, HostClock, HostPause, Mode, Quote, StreamState
 from execution_project.back_office.bar import NOT_LIVE, TONE_OF_MODE, unknown_orders_of
+from execution_project.back_office.equity_chart import EquityChart, read_charts
 from execution_project.back_office.scopes import Scope
 from execution_project.back_office.wording import age_of, capped_count
 from execution_project.clusters import DEAF_AFTER_S
@@ -144,6 +145,7 @@ class Desk:
     breaks: list[BreakLine]
     breaks_words: str
     breaks_overview: Overview
+    equity: list[EquityChart]
 
     @property
     def oldest_break(self) -> str:
@@ -199,6 +201,7 @@ def read_desk() -> Desk:
         breaks=[BreakLine(row, age_bucket_of(row)) for row in breaks.select_related("account").order_by("-id")[:ROWS]],
         breaks_overview=overview_of(breaks),
         breaks_words=capped_count(breaks.values("id"))[1],
+        equity=read_charts(now),
     )
 
 

@@ -10,6 +10,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 Entry = tuple[str, str, str]
+"""Title, model and icon; what follows a slash is another page of the model than its list."""
 
 GROUPS: list[tuple[str, list[Entry]]] = [
     (
@@ -18,9 +19,17 @@ GROUPS: list[tuple[str, list[Entry]]] = [
             ("Orders", "orders.Order", "receipt_long"),
             ("Fills", "positions.Fill", "swap_horiz"),
             ("Positions", "positions.Position", "monitoring"),
+            ("What we own", "positions.Holding/owned", "savings"),
             ("Holdings", "positions.Holding", "inventory_2"),
+            ("Realised PnL", "positions.RealisedPnl", "trending_up"),
+            ("Statements", "positions.Fill/statements", "summarize"),
             ("Balances", "exchanges.Balance", "account_balance_wallet"),
             ("Ledger", "positions.LedgerEntry", "menu_book"),
+            ("Postings", "positions.Posting", "move_up"),
+            ("Equity", "positions.EquitySeries", "show_chart"),
+            ("Equity points", "positions.EquityPoint", "timeline"),
+            ("Valuations", "positions.Valuation", "balance"),
+            ("Marks", "positions.Mark", "sell"),
         ],
     ),
     (
@@ -82,7 +91,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [{"items": [overview]}]
     pages = {model._meta.label: page for model, page in admin.site._registry.items()}
     for title, entries in GROUPS:
-        items = [_item(*entry) for entry in entries if _may_view(pages.get(entry[1]), request)]
+        items = [_item(*entry) for entry in entries if _may_view(pages.get(entry[1].partition("/")[0]), request)]
         if items:
             groups.append({"title": title, "separator": True, "collapsible": False, "items": items})
     return groups
@@ -93,8 +102,9 @@ def _may_view(page: admin.ModelAdmin[Any] | None, request: HttpRequest) -> bool:
 
 
 def _item(title: str, label: str, icon: str) -> dict[str, Any]:
-    app, model = label.lower().split(".")
-    return {"title": title, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
+    app, _, name = label.lower().partition(".")
+    model, _, page = name.partition("/")
+    return {"title": title, "icon": icon, "link": reverse(f"admin:{app}_{model}_{page or 'changelist'}")}
 
 
 def style(request: HttpRequest) -> str:

@@ -7,6 +7,7 @@ from drf_spectacular.utils import PolymorphicProxySerializer
 from execution_project.common.api.schema import AFTER, LIMIT, WITH_PAGES, operation, parameter
 from positions.aggregates import GROUPINGS
 from positions.api.documents import FillsSerializer, PositionsSerializer, PositionSumsSerializer
+from positions.api.moments import AS_OF
 
 _OF_ONE = (
     parameter("account", "Of this account only."),
@@ -22,9 +23,11 @@ POSITIONS = operation(
         *_OF_ONE,
         parameter(
             "aggregate",
-            "Sums per group and asset instead, on one page: without limit and after.",
+            "Instead, on one page (without limit and after): sums per group and asset, and totals per group in the"
+            " reporting currency.",
             enum=[*GROUPINGS],
         ),
+        AS_OF,
         LIMIT,
         AFTER,
     ),

@@ -26,10 +26,12 @@ from exchanges.models import (
 from execution_project.common import clock
 from execution_project.common.api.authentication import principal_of
 from execution_project.common.api.paging import page
-from execution_project.common.api.query import PAGING, choice_of, flag_of, read_query
+from execution_project.common.api.query import PAGING, choice_of, flag_of, invalid, read_query, time_of
 from execution_project.common.rights import Right
+from positions.api.moments import accounts_then, refuse_paging
+from positions.as_of import balances_at
 from risk.api import schema
-from risk.api.documents import account_document, balance_document
+from risk.api.documents import account_document, balance_document, past_balances_document
 from risk.models import Reservation
 from risk.overview import stops_of
 
@@ -97,8 +99,19 @@ class BalancesView(APIView):
 
     @schema.BALANCES
     def get(self, request: Request) -> Response:
-        """What each exchange last reported, with what this engine's live orders may still consume."""
-        query = read_query(request, ("account", "asset", "zero", *PAGING))
+        """What each exchange last reported, with what this engine's live orders may still consume; with ``as_of`` what
+        the ledger has of that moment."""
+        query = read_query(request, ("account", "asset", "zero", "as_of", "as_known_at", *PAGING))
+        as_of, as_known_at = time_of(query, "as_of"), time_of(query, "as_known_at")
+        if as_of is not None:
+            refuse_paging(query)
+            accounts = accounts_then(request, query, as_of)
+            found_then = balances_at(accounts, as_of, as_known_at=as_known_at, asset=query.get("asset"))
+            if flag_of(query, "zero") is False:
+                found_then = [row for row in found_then if row.amount]
+            return Response(past_balances_document(found_then, as_of, as_known_at))
+        if as_known_at is not None:
+            raise invalid("as_known_at", "it goes with as_of.")
         rows = principal_of(request).narrow(Balance.objects.select_related("account"), strategy=None)
         if "account" in query:
             rows = rows.filter(account__name=query["account"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ from exchanges.models import Account, AccountFreshness, Balance, Exchange, HostC
 from execution_project.common.api.fields import DecimalString
 from execution_project.common.clock import rfc3339
 from execution_project.common.money import plain
+from positions.as_of import BalanceAt
 from risk.models import State, TradingState
 
 SCOPE_SCHEMA: dict[str, Any] = {
@@ -235,4 +236,42 @@ def balance_document(row: Balance, *, reserved: Mapping[tuple[str, str], Decimal
         "reserved": plain(reserved.get((row.account.name, row.asset), Decimal(0))),
         "as_of": rfc3339(row.as_of),
         "age_ms": age_ms(row.as_of, now),
+    }
+
+
+class PastBalanceSerializer(serializers.Serializer[Any]):
+    """What the ledger has of one asset at the exchange at a moment: free and locked together."""
+
+    account = serializers.CharField()
+    mode = serializers.ChoiceField(choices=Mode.values)
+    exchange = serializers.ChoiceField(choices=Exchange.values)
+    asset = serializers.CharField()
+    balance = DecimalString()
+
+
+class PastBalancesSerializer(serializers.Serializer[Any]):
+    """The answer to `as_of`: the ledger's sums of a moment, on one page."""
+
+    as_of = serializers.DateTimeField(help_text="By what had happened up to this moment.")
+    as_known_at = serializers.DateTimeField(
+        allow_null=True, help_text="And had been booked by then; null: by all that is known today."
+    )
+    balances = PastBalanceSerializer(many=True)
+
+
+def past_balances_document(rows: Sequence[BalanceAt], as_of: datetime, as_known_at: datetime | None) -> dict[str, Any]:
+    """The ledger's balances of a moment as ``PastBalancesSerializer`` describes them."""
+    return {
+        "as_of": rfc3339(as_of),
+        "as_known_at": None if as_known_at is None else rfc3339(as_known_at),
+        "balances": [
+            {
+                "account": row.account.name,
+                "mode": row.account.mode,
+                "exchange": row.account.exchange,
+                "asset": row.asset,
+                "balance": plain(row.amount),
+            }
+            for row in rows
+        ],
     }

@@ -6,14 +6,16 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiExample
+from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer
 
 from exchanges.models import Exchange, Mode
 from execution_project.common.api.schema import AFTER, LIMIT, WITH_PAGES, operation, parameter
+from positions.api.moments import AS_OF
 from risk.api.documents import (
     SCOPE_SCHEMA,
     AccountsSerializer,
     BalancesSerializer,
+    PastBalancesSerializer,
     ProposalSerializer,
     StartSerializer,
     StateOfScopeSerializer,
@@ -47,16 +49,31 @@ ACCOUNTS = operation(
 
 BALANCES = operation(
     "listBalances",
-    "Balances as the exchange reported them",
+    "Balances as the exchange reported them, or as the ledger has them of a moment",
     tag="Accounts",
     parameters=(
         parameter("account", "Of this account only."),
         parameter("asset", "Of this asset only."),
         parameter("zero", "`false` leaves out what is zero.", enum=["true", "false"]),
+        AS_OF,
+        parameter(
+            "as_known_at",
+            "With `as_of`: by what had been booked by this moment, instead of all that is known today.",
+            format="date-time",
+        ),
         LIMIT,
         AFTER,
     ),
-    answers={200: (BalancesSerializer, "A page of balances.")},
+    answers={
+        200: (
+            PolymorphicProxySerializer(
+                component_name="BalancesNowOrThen",
+                serializers=[BalancesSerializer, PastBalancesSerializer],
+                resource_type_field_name=None,
+            ),
+            "A page of balances; with `as_of` the ledger's sums, without limit and after.",
+        )
+    },
     problems=WITH_PAGES,
 )
 

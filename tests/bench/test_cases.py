@@ -18,7 +18,10 @@ def test_one_small_round_of_every_case_runs() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "tests.bench", "all", "--rounds", "1", "--share", "0.1"],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("EXEC_", "DATABASE_"))},
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith(("EXEC_", "DATABASE_"))},
+            "BENCH_BOOKS": "300,200,50/100",
+        },
         capture_output=True,
         text=True,
     )

@@ -23,6 +23,7 @@ from execution_project.common import clock
 from execution_project.common.models import ApiKey, Approval
 from tests.factories import AccountFactory, BreakFactory, CircuitFactory, api_key, lost_order, whole_order
 from tests.people import client_of, person
+from tests.positions.books import posted
 
 pytestmark = pytest.mark.django_db
 
@@ -45,6 +46,8 @@ ACTS: dict[str, frozenset[str]] = {
     "act_decide": frozenset({"risk", "operations", "administrator"}),
     "exchanges_account_credentials": ADMINISTRATOR,
     "common_apikey_revoke": ADMINISTRATOR,
+    "positions_fill_statements": EVERYBODY,
+    "positions_posting_classify": frozenset({"operations", "administrator"}),
 }
 # Page that is no model's: who may read it; None: it is for everybody on the staff and tells nothing of ours.
 PAGES: dict[str, frozenset[str] | None] = {
@@ -52,6 +55,7 @@ PAGES: dict[str, frozenset[str] | None] = {
     "live_bar": None,
     "live_desk": None,
     "live_chores": frozenset({"operations", "administrator"}),
+    "positions_holding_owned": EVERYBODY,
     "search": None,
     "password_change": None,
     "password_change_done": None,
@@ -89,7 +93,10 @@ API: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "balances"): frozenset({"read"}),
     ("GET", "instruments"): frozenset({"read"}),
     ("GET", "positions"): frozenset({"read"}),
+    ("GET", "holdings"): frozenset({"read"}),
+    ("GET", "pnl"): frozenset({"read"}),
     ("GET", "fills"): frozenset({"read"}),
+    ("GET", "equity"): frozenset({"read"}),
     ("GET", "state"): frozenset({"read"}),
     ("GET", "breaks"): frozenset({"read"}),
     ("POST", "breaks/<uuid:break_id>/acknowledge"): frozenset({"operate"}),
@@ -154,6 +161,7 @@ def address() -> dict[str, str]:
         "act_decide": [approval.id],
         "exchanges_account_credentials": [account.pk],
         "common_apikey_revoke": [ApiKey.objects.get().pk],
+        "positions_posting_classify": [posted(account, "transfer", "BTC", "1").pk],
         "app_list": ["orders"],
     }
     return {name: reverse(f"admin:{name}", args=arguments.get(name, [])) for name in [*ACTS, *PAGES]}

@@ -18,7 +18,7 @@ from positions.accounting import (
     PositionState,
     apply_fill,
     legs_of_fill,
-    legs_of_opening,
+    legs_of_posting,
     movements,
 )
 
@@ -229,5 +229,5 @@ def test_a_rebate_comes_in() -> None:
 
 
 def test_an_opening_balance_stands_against_the_opening_book() -> None:
-    assert legs_of_opening("BTC", D(3)) == [Leg("BTC", "exchange", D(3)), Leg("BTC", "opening", D(-3))]
-    assert legs_of_opening("BTC", D(0)) == []
+    assert legs_of_posting("opening", "BTC", D(3)) == [Leg("BTC", "exchange", D(3)), Leg("BTC", "opening", D(-3))]
+    assert legs_of_posting("opening", "BTC", D(0)) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -9,14 +11,32 @@ import pytest
 from django.contrib import admin
 from django.test import Client
 
-from execution_project.common import clock, ids
-from positions.models import Fill, Holding, LedgerEntry, Position, TradeCursor
-from tests.factories import PREFIX, AccountFactory, FillFactory, HoldingFactory, InstrumentFactory, whole_order
+from execution_project.common import clock, ids, read_only_admin
+from execution_project.common.locking import ordered
+from execution_project.common.models import Approval, Event
+from positions.models import Fill, Holding, LedgerEntry, Position, Posting, TradeCursor
+from positions.posting import reverse
+from tests.factories import (
+    BY,
+    PREFIX,
+    AccountFactory,
+    FillFactory,
+    HoldingFactory,
+    InstrumentFactory,
+    PositionFactory,
+    QuoteFactory,
+    whole_order,
+)
+from tests.positions.books import posted
 from tests.staff import same_queries, signed_in, text_of
 
 pytestmark = pytest.mark.django_db
 FILLS = "/admin/positions/fill/"
 LEDGER = "/admin/positions/ledgerentry/"
+HOLDINGS = "/admin/positions/holding/"
+POSTINGS = "/admin/positions/posting/"
+OWNED = "/admin/positions/holding/owned/"
+STATEMENTS = "/admin/positions/fill/statements/"
 
 
 @pytest.fixture
@@ -26,21 +46,22 @@ def auditor() -> Client:
 
 
 def leg(fill: Fill, **values: Any) -> LedgerEntry:
+    """A leg of a fill and the one that it balances with; the first of them."""
     now = clock.now()
-    return LedgerEntry.objects.create(
-        **{
-            "account": fill.account,
-            "asset": "BTC",
-            "book": "exchange",
-            "amount": Decimal("0.100000000000000000"),
-            "kind": "fill",
-            "fill": fill,
-            "reference": fill.trade_id,
-            "effective_at": now,
-            "posted_at": now,
-            **values,
-        }
-    )
+    row = {
+        "account": fill.account,
+        "asset": "BTC",
+        "book": "exchange",
+        "amount": Decimal("0.100000000000000000"),
+        "kind": "fill",
+        "fill": fill,
+        "reference": fill.trade_id,
+        "effective_at": now,
+        "posted_at": now,
+        **values,
+    }
+    other = {**row, "book": "fees" if row["book"] == "exchange" else "exchange", "amount": -row["amount"]}
+    return LedgerEntry.objects.bulk_create([LedgerEntry(**row), LedgerEntry(**other)])[0]
 
 
 def found(client: Client, url: str, text: str) -> int:
@@ -78,11 +99,11 @@ def test_ledger_is_found_by_fill_order_trade_and_asset(auditor: Client) -> None:
     leg(fill)
     leg(fill, asset="USDT", amount=Decimal("-6000"), book="trading")
     for text, count in {
-        str(fill.id): 2,
-        str(order.id): 2,
-        "778899": 2,
-        "BTC": 1,
-        "USDT": 1,
+        str(fill.id): 4,
+        str(order.id): 4,
+        "778899": 4,
+        "BTC": 2,
+        "USDT": 2,
         "BT": 0,
         "ETH": 0,
         "no such": 0,
@@ -109,7 +130,7 @@ def test_facts_and_books_cannot_be_touched(rf: Any) -> None:
         chosen = {"action": "delete_selected", "_selected_action": [str(fill.pk)], "post": "yes"}
         root.post(url, chosen)
     assert Fill.objects.count() == 1
-    assert LedgerEntry.objects.count() == 1
+    assert LedgerEntry.objects.count() == 2
     for model in (Fill, LedgerEntry, Holding, Position, TradeCursor):
         assert admin.site._registry[model].get_actions(rf.get("/")) == {}
 
@@ -143,10 +164,167 @@ def test_lists_take_the_same_statements_however_many_rows(auditor: Client) -> No
         instrument = InstrumentFactory(base_asset=f"A{n}")
         leg(FillFactory(account=account, instrument=instrument))
         HoldingFactory(account=account, asset=f"A{n}")
-        Position.objects.create(account=account, instrument=instrument, updated_at=now)
+        PositionFactory(account=account, instrument=instrument)
         TradeCursor.objects.create(account=account, instrument=instrument, updated_at=now)
+        posted(account, "airdrop", f"B{n}", "1", value=Decimal(2))
+        reverse_of(posted(account, "deposit", f"B{n}", "1", value=Decimal(2)))
 
-    for _ in range(3):
-        make()
-    for name in ("fill", "ledgerentry", "holding", "position", "tradecursor"):
-        assert same_queries(auditor, f"/admin/positions/{name}/", make) <= 16, name
+    def make_five() -> None:
+        for _ in range(5):
+            make()
+
+    make()
+    names = ("fill", "ledgerentry", "holding", "position", "tradecursor", "posting", "realisedpnl")
+    for url in (*(f"/admin/positions/{name}/" for name in names), OWNED):
+        assert same_queries(auditor, url, make_five, times=1) <= 18, url
+
+
+def reverse_of(row: Posting) -> Posting:
+    with ordered() as locks:
+        return reverse(locks, row, reason="a test", approval_id=None, by=BY)
+
+
+def all_cells(client: Client, url: str) -> list[list[str]]:
+    """The cells of every table row of a page, without their markup."""
+    rows = re.findall(r"<tr[ >].*?</tr>", text_of(client.get(url)), re.DOTALL)
+    found = [re.findall(r"<t[dh][ >](.*?)</t[dh]>", row, re.DOTALL) for row in rows]
+    return [[re.sub("<[^>]+>", "", cell.partition(">")[2] or cell).strip() for cell in row] for row in found]
+
+
+def cells(client: Client, url: str, **query: str) -> list[list[str]]:
+    """The cells of the last table of a page, without their markup."""
+    page = text_of(client.get(url, query))
+    table = page[page.rindex("<table") :]
+    rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+    return [
+        [re.sub("<[^>]+>", "", cell).strip() for cell in re.findall(r"<t[dh](?: [^>]*)?>(.*?)</t[dh]>", row)]
+        for row in rows
+    ]
+
+
+def test_what_we_own_is_told_by_asset_over_the_exchanges(auditor: Client) -> None:
+    here, there = AccountFactory(), AccountFactory(exchange="btcturk")
+    HoldingFactory(account=here, asset="BTC", quantity=Decimal("1"), cost=Decimal("100"))
+    HoldingFactory(account=there, asset="BTC", quantity=Decimal("2"), cost=Decimal("260"))
+    HoldingFactory(account=there, quantity=Decimal("50"), cost=Decimal("50"))
+    QuoteFactory(instrument=InstrumentFactory(), bid=Decimal("150"), ask=Decimal("151"))
+    headings, *rows = cells(auditor, OWNED)
+    assert headings[:5] == ["asset", "quantity", "binance", "btcturk", "average cost"]
+    assert headings[5:] == ["cost", "value", "share", "unrealised", "realised", "missing"]
+    assert rows == [
+        ["BTC", "3", "1", "2", "120", "360", "450", "90 %", "90", "0", "–"],
+        ["USDT", "50", "–", "50", "1", "50", "50", "10 %", "0", "0", "–"],
+        ["all", "", "", "", "", "410", "500", "100 %", "90", "0", "–"],
+    ]
+    HoldingFactory(account=here, asset="ETH", quantity=Decimal("1"), cost=Decimal("7"))
+    _, *rows = cells(auditor, OWNED)
+    assert rows[-2][0] == "ETH"
+    assert (rows[-1][6], rows[-1][-1]) == ("–", "not known: mark of ETH@binance")
+    assert OWNED in text_of(auditor.get("/admin/")), "the menu leads to it"
+
+
+def test_what_we_own_without_anything_says_so(auditor: Client) -> None:
+    assert "No account holds anything yet." in text_of(auditor.get(OWNED))
+
+
+def test_lists_show_worth_and_totals_of_what_matches(auditor: Client) -> None:
+    account = AccountFactory(name="main")
+    posted(account, "airdrop", "USDT", "30")
+    posted(account, "deposit", "BTC", "2", value=Decimal(200))
+    QuoteFactory(instrument=InstrumentFactory(), bid=Decimal("150"), ask=Decimal("151"))
+    assert cells(auditor, HOLDINGS)[1] == ["sandbox", "230", "330", "100", "30", "0", "–"]
+    assert cells(auditor, HOLDINGS, q="BTC")[1] == ["sandbox", "200", "300", "100", "0", "0", "–"]
+    posted(account, "deposit", "ETH", "1")
+    listed = {row[0]: row[6] for row in all_cells(auditor, HOLDINGS) if len(row) > 10}
+    assert (listed["BTC"], listed["ETH"]) == ("200", "–"), "a cost that is not known is not zero"
+    PositionFactory(account=account, instrument=InstrumentFactory(), fees_valued=Decimal(3))
+    # 1 BTC for 100, now 150, with fees of 3
+    assert cells(auditor, "/admin/positions/position/")[1] == ["sandbox", "0", "50", "3", "50", "47", "–"]
+    assert "confirmed" in text_of(auditor.get("/admin/positions/position/"))
+    assert cells(auditor, "/admin/positions/realisedpnl/")[1] == ["sandbox", "30", "0", "30", "0"]
+    assert "Totals of all" not in text_of(auditor.get("/admin/positions/realisedpnl/", {"when": "2001-01"}))
+    totals = [
+        ["sandbox", "BTC", "deposit", "2"],
+        ["sandbox", "ETH", "deposit", "1"],
+        ["sandbox", "USDT", "airdrop", "30"],
+    ]
+    assert cells(auditor, POSTINGS)[1:] == totals
+    legs = cells(auditor, LEDGER, q="BTC")[1:]
+    assert legs == [["sandbox", "BTC", "exchange", "2"], ["sandbox", "BTC", "external", "-2"]]
+
+
+def test_a_list_too_long_to_be_summed_says_so(auditor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_only_admin, "COUNT_CAP", 1)
+    leg(FillFactory())
+    assert "narrow the list by its filters" in text_of(auditor.get(LEDGER))
+
+
+def test_a_movement_is_classified_by_two_persons() -> None:
+    account = AccountFactory(name="main")
+    row = posted(account, "transfer", "BTC", "2", value=Decimal(200))
+    url, page = f"{POSTINGS}{row.pk}/classify/", f"{POSTINGS}{row.pk}/change/"
+    trader, olga, otto = (
+        signed_in(group, name=name)
+        for group, name in (("trader", "tim"), ("operations", "olga"), ("operations", "otto"))
+    )
+    assert url not in text_of(trader.get(page))
+    assert trader.get(url).status_code == 403
+    assert url in text_of(olga.get(page))
+    answers = {
+        "kind": "deposit",
+        "value": "250",
+        "network_fee": "",
+        "effective_at": "",
+        "other": "",
+        "reason": "see the chain, tx 77",
+    }
+    for wrong, words in (
+        ({"reason": "short"}, "at least 10 characters"),
+        ({"value": "1e3"}, "no exponent"),
+        ({"kind": "withdrawal"}, "that is no withdrawal"),
+        ({"effective_at": "soon"}, "Enter a valid date/time"),
+        ({"network_fee": "1"}, "positive part of what went out"),
+    ):
+        refused = olga.post(url, {**answers, **wrong})
+        assert refused.status_code == 400, wrong
+        assert words in refused.content.decode(), wrong
+    assert not Approval.objects.exists()
+    assert "2 BTC on main becomes a deposit" in text_of(olga.post(url, answers, follow=True))
+    assert Posting.objects.count() == 1, "nothing changes before a second person approves"
+    decide = f"/admin/acts/decide/{Approval.objects.get().id}"
+    assert otto.post(decide, {"decision": "approve", "reason": "seen"}).status_code == 302
+    new = Posting.objects.get(kind="deposit")
+    assert (new.amount, new.value, new.classifies_id) == (2, 250, row.pk)
+    assert Holding.objects.get(account=account, asset="BTC").cost == 250
+    assert url not in text_of(olga.get(page))
+    assert "taken back" in text_of(olga.get(POSTINGS))
+    assert "It was classified or taken back already." in text_of(olga.get(url, follow=True))
+
+
+def download(client: Client, **answers: Any) -> Any:
+    sent = {"kind": "fills", "method": "average", "start": "", "end": "", "form": "csv", **answers}
+    return client.post(STATEMENTS, sent)
+
+
+def test_statements_are_downloaded_and_recorded(auditor: Client) -> None:
+    account, other = AccountFactory(name="main"), AccountFactory()
+    posted(account, "airdrop", "USDT", "30")
+    FillFactory(account=account)
+    FillFactory(account=other)
+    assert STATEMENTS in text_of(auditor.get("/admin/")), "the menu leads to it"
+    assert "first in, first out" in text_of(auditor.get(STATEMENTS))
+    answer = download(auditor, accounts=[account.pk])
+    assert (answer.status_code, answer["Content-Type"]) == (200, "text/csv; charset=utf-8")
+    assert re.fullmatch(r'attachment; filename="fills-[0-9TZ-]+\.csv"', answer["Content-Disposition"])
+    lines = b"".join(answer.streaming_content).decode().splitlines()
+    assert lines[0] == "# statement: fills"
+    assert [line.split(",")[:2] for line in lines if line.startswith("fill,")] == [["fill", "main"]]
+    answer = download(auditor, kind="pnl", method="fifo", form="jsonl", start="2026-05-01", end="2026-05-02")
+    documents = [json.loads(line) for line in b"".join(answer.streaming_content).splitlines()]
+    assert (documents[0]["method"], documents[0]["to"]) == ("first in, first out", "2026-05-02T00:00:00Z")
+    assert documents[-1]["realised"] == "30"
+    event = Event.objects.filter(kind="statement.made").latest("id")
+    assert (event.actor, event.evidence["from"]) == ("user:mira", "2026-05-01T00:00:00Z")
+    for wrong in ({"start": "soon"}, {"kind": "x"}, {"start": "2026-05-02", "end": "2026-05-02"}):
+        assert download(auditor, **wrong).status_code == 400
+    assert signed_in(name="nobody").get(STATEMENTS).status_code == 403

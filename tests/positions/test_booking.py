@@ -17,8 +17,9 @@ from exchanges.reports import Fee, TradeReport
 from execution_project.common.locking import LockOrderError, Rank, ordered
 from execution_project.common.models import Event, Strategy
 from positions.accounting import PositionState, apply_fill
-from positions.booking import Booking, book_opening, book_trades
+from positions.booking import Booking, book_trades
 from positions.models import Fill, Holding, LedgerEntry, Position
+from positions.posting import book_opening
 from tests.factories import AccountFactory, InstrumentFactory, StrategyFactory, trade_report
 from tests.threads import run_together
 

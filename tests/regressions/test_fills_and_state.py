@@ -49,6 +49,10 @@ def read_all_trades_again(engine: Engine) -> None:
 def story(engine: Engine) -> dict[str, Any]:
     """All that the API tells of orders, fills and positions, with what is held and reserved."""
     told: dict[str, Any] = {path: engine.request("GET", path)[1] for path in ("orders", "fills", "positions")}
+    # What quotes of the moment say is no state.
+    for position in told["positions"]["positions"]:
+        for name in ("mark", "unrealised_pnl", "pnl_before_fees", "pnl_after_fees", "missing"):
+            position.pop(name, None)
     return told | {"holdings": holdings(engine), "reserved": reserved(engine)}
 
 

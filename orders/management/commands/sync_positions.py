@@ -13,6 +13,7 @@ from orders.lifecycle import AT_EXCHANGE, ENDED_AS
 from orders.models import Order
 from positions.api.documents import position_document
 from positions.models import Position
+from positions.shown import show_positions
 
 
 class Command(AccountCommand):
@@ -40,7 +41,8 @@ class Command(AccountCommand):
             fills = follow_account(account)
             settled = settle_account(account)
             rows = Position.objects.filter(account=account).select_related("account", "instrument", "strategy")
-            positions = [position_document(row) for row in rows.order_by("instrument__symbol", "strategy__name")]
+            shown = show_positions(list(rows.order_by("instrument__symbol", "strategy__name")))
+            positions = [position_document(row) for row in shown]
             lines = [
                 f"  {row['symbol']:<12} {row['strategy'] or '–':<16} {row['net_quantity']}"
                 f" at {row['average_price'] or '–'}, realised {row['realised_pnl']}"
