@@ -20,9 +20,9 @@ from execution_project.common import clock
 from execution_project.common.clock import rfc3339
 from execution_project.common.problems import Problem
 from positions.costing import Holder, InventoryState
-from positions.facts import fills_after, steps_after
-from positions.folding import Folding, folding_from
-from positions.models import Book, Holding, HoldingCheckpoint, Inventory, LedgerEntry, Position, PositionCheckpoint
+from positions.facts import fills_after
+from positions.folding import state_at
+from positions.models import Book, Holding, Inventory, LedgerEntry, Position, PositionCheckpoint
 from positions.moments import BEGINNING, moment_at
 from positions.position_folding import position_folding_from
 
@@ -65,25 +65,6 @@ def holdings_at(rows: Sequence[Holding], as_of: datetime) -> list[Holding]:
         if inventory is None or inventory.restating or inventory.moment > limit:
             states[key] = state_at(*key, as_of, inventory)
     return [_holding(row, states.get((row.account_id, row.asset))) for row in rows]
-
-
-def state_at(account_id: int, asset: str, as_of: datetime, inventory: Inventory | None) -> InventoryState:
-    """All holdings of one asset in one account at a moment, folded from the checkpoint before it."""
-    limit = moment_at(as_of)
-    if inventory is not None and inventory.restating:
-        # Checkpoints behind a late fact are of before it.
-        limit = min(limit, inventory.restate_after)
-    kept = HoldingCheckpoint.objects.filter(account_id=account_id, asset=asset, moment__lte=limit)
-    moment = kept.order_by("-moment").values_list("moment", flat=True).first() or BEGINNING
-    folding: Folding = folding_from(account_id, asset, moment)
-    while True:
-        page = steps_after(account_id, asset, folding.moment, folding.at, until=as_of)
-        folding.add(page.steps)
-        if page.is_last:
-            return folding.state
-        # Only the state is wanted; what the fold would store must not pile up.
-        for rows in (folding.realised, folding.taken, folding.checkpoints):
-            rows.clear()
 
 
 def _holding(row: Holding, state: InventoryState | None) -> Holding:

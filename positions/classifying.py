@@ -28,8 +28,8 @@ from execution_project.common.rights import Right
 from positions import marks
 from positions.costing import Move, cut, worth
 from positions.facts import in_effect
-from positions.folding import holdings_at, lock_inventories
-from positions.models import Posting, PostingKind
+from positions.folding import lock_inventories, state_at
+from positions.models import Inventory, Posting, PostingKind
 from positions.posting import Movement, post, reverse
 
 CLASSIFY = "classify_transfer"
@@ -214,7 +214,8 @@ def _with_cost_taken_along(row: Posting, movement: Movement, sent: Posting | Non
         value = brought if row.amount == whole else cut(brought * row.amount / whole)
         return replace(movement, value=value, counterpart=sent, value_assumed=sent.value_assumed)
     at = movement.effective_at or row.effective_at
-    state = holdings_at(row.account_id, row.asset, at)
+    inventory = Inventory.objects.filter(account_id=row.account_id, asset=row.asset).first()
+    state = state_at(row.account_id, row.asset, at, inventory)
     costs = [holder.cost for holder in state.holders.values()]
     pending = any(holder.pending for holder in state.holders.values())
     state.apply(Move(row.asset, row.amount, None, "posting"), None)

@@ -234,9 +234,13 @@ def folding_from(account_id: int, asset: str, moment: str) -> Folding:
     return Folding(account_id, asset, InventoryState.of_document(kept.state), kept.fact_count, kept.moment, kept.at)
 
 
-def holdings_at(account_id: int, asset: str, at: datetime) -> InventoryState:
-    """The holdings of an asset after every fact up to a time, folded from the checkpoint before it."""
-    kept = HoldingCheckpoint.objects.filter(account_id=account_id, asset=asset, moment__lt=moment_at(at))
+def state_at(account_id: int, asset: str, at: datetime, inventory: Inventory | None) -> InventoryState:
+    """All holdings of an asset in one account after every fact up to a time, folded from the checkpoint before it."""
+    limit = moment_at(at)
+    if inventory is not None and inventory.restating:
+        # Checkpoints behind a late fact are of before it.
+        limit = min(limit, inventory.restate_after)
+    kept = HoldingCheckpoint.objects.filter(account_id=account_id, asset=asset, moment__lte=limit)
     moment = kept.order_by("-moment").values_list("moment", flat=True).first() or BEGINNING
     folding = folding_from(account_id, asset, moment)
     while True:
@@ -244,6 +248,9 @@ def holdings_at(account_id: int, asset: str, at: datetime) -> InventoryState:
         folding.add(page.steps)
         if page.is_last:
             return folding.state
+        # Only the state is wanted; what the fold would store must not pile up.
+        for rows in (folding.realised, folding.taken, folding.checkpoints):
+            rows.clear()
 
 
 def _record(account: Account, row: Inventory, kind: str, evidence: dict[str, object]) -> None:

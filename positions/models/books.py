@@ -112,6 +112,7 @@ class RealisedPnl(models.Model):
         indexes = [
             models.Index(fields=["account", "asset", "moment"], name="realised_of_asset"),
             models.Index(fields=["account", "at"], name="realised_of_account"),
+            models.Index(fields=["at"], name="realised_at"),
         ]
 
     def __str__(self) -> str:

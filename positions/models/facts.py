@@ -51,6 +51,7 @@ class Fill(AppendOnlyModel):
             models.Index(fields=["trade_id"], name="fill_trade_id"),
             models.Index(fields=["exchange_order_id"], name="fill_exchange_order_id"),
             models.Index(fields=["account", "instrument", "traded_at"], name="fill_of_position"),
+            models.Index(fields=["account", "traded_at"], name="fill_of_statement"),
         ]
 
     def __str__(self) -> str:
@@ -228,6 +229,9 @@ class LedgerEntry(AppendOnlyModel):
             models.Index(fields=["account", "asset", "book", "posted_at"]),
             models.Index(fields=["posted_at"], name="ledger_posted_at"),
             models.Index(fields=["account", "asset", "effective_at"], name="ledger_of_asset"),
+            models.Index(
+                fields=["account", "effective_at"], name="ledger_of_deductions", condition=Q(book__in=["fees", "tax"])
+            ),
         ]
 
     def __str__(self) -> str:
