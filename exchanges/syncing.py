@@ -10,7 +10,7 @@ from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account, Balance, Instrument
 from exchanges.quotes import Price, store_quotes
 from exchanges.reports import BalanceReport
-from execution_project.common import clock
+from execution_project.common import clock, fault_hooks
 
 
 def sync_instruments(account: Account, symbols: Sequence[str] | None = None) -> int:
@@ -79,7 +79,9 @@ def store_balances(account: Account, reports: Sequence[BalanceReport], asked_at:
         unique_fields=["account", "asset"],
         update_fields=["free", "locked", "as_of"],
     )
+    fault_hooks.reach("between_balances")
     Balance.objects.filter(account=account).exclude(asset__in=named).update(free=0, locked=0, as_of=as_of)
+    fault_hooks.reach("after_balances")
 
 
 def sync_balances(account: Account) -> int:

@@ -120,11 +120,12 @@ def adopt(account: Account, report: OrderReport, more: Sequence[Report], *, by: 
             created_at=order.created_at,
         )
         record("order.adopted", "order", order.id, by, to_status=order.status, evidence=found.evidence)
-        if identity.origin is Origin.ADOPTED or account.foreign_orders != ForeignOrders.ADOPT:
-            open_or_touch(account, replace(found, order=order), by=by)
         locked = lock_orders(locks, [order.id])
         set_reservation(locked[order.id], row)
         done = apply_reports(locks, account, locked, [report, *more], by=by)
+        # The breaks come after holdings and positions in the order of locks.
+        if identity.origin is Origin.ADOPTED or account.foreign_orders != ForeignOrders.ADOPT:
+            open_or_touch(account, replace(found, order=locked[order.id]), by=by)
         fault_hooks.reach("before_adoption_commit")
     fault_hooks.reach("after_adoption")
     return Order.objects.get(id=order.id), done

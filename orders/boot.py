@@ -24,7 +24,7 @@ from orders.ingest import lock_orders
 from orders.lifecycle import CommandStatus, OrderStatus
 from orders.models import Attempt, AttemptKind, Command, CommandKind, Order
 from orders.queues import HOUSEKEEPING_QUEUE
-from orders.reconciliation import read_trades_again, reconcile
+from orders.reconciliation import read_trades_again, reconcile, symbols_to_read_again
 from orders.reconciling_schedule import accounts_to_reconcile
 from risk.boot_halt import accounts_halted_for_boot, halt_for_boot, halted_for_boot_since, lift_boot_halt
 
@@ -64,7 +64,8 @@ def finish_boot(account: Account) -> bool:
     """Compare all parts of the account's books, and when all succeeded let it trade again; whether it does now.
 
     What succeeded since the halt is not asked again: where the rate budget is too small for all symbols at once, the
-    next call goes on. Balances come last. A halt that a person or the engine set meanwhile stays.
+    next call goes on. Balances come last. While a booked fill was looked for once and not shown, the account stays
+    halted: the next call reads its symbol a second time. A halt that a person or the engine set meanwhile stays.
     """
     by = engine("boot", "start")
     since = halted_for_boot_since(account.name)
@@ -73,6 +74,10 @@ def finish_boot(account: Account) -> bool:
         if not outcome.succeeded:
             log.warning("account %s stays halted: %s", account.name, outcome.failed or "some trades cannot be read yet")
             return False
+    unsure = symbols_to_read_again(account)
+    if unsure:
+        log.warning("account %s stays halted: fills of %s are looked for a second time", account.name, unsure)
+        return False
     return lift_boot_halt(account.name, by=by)
 
 

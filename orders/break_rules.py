@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 from orders.models import BreakKind, Severity
 
@@ -44,6 +45,11 @@ def worse(one: str, other: str) -> Severity:
     """The graver of two severities."""
     order = list(Severity)
     return max(Severity(one), Severity(other), key=order.index)
+
+
+def arrived(awaited: str | None, so_far: Decimal | None) -> bool:
+    """Whether as much is there by now as was awaited when something was first seen missing."""
+    return awaited is not None and so_far is not None and so_far >= Decimal(awaited)
 
 
 def severity_at(kind: str, severity: str, age: timedelta) -> Severity:

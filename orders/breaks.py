@@ -17,18 +17,17 @@ from django.db import transaction
 
 from exchanges.freshness import set_blocked_by
 from exchanges.models import Account
-from execution_project.common import clock
+from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor
 from execution_project.common.approvals import carries_out, explains, request_approval, use
 from execution_project.common.events import record
-from execution_project.common.locking import one_at_a_time, ordered
+from execution_project.common.locking import Rank, one_at_a_time, ordered
 from execution_project.common.models import Approval
 from execution_project.common.money import plain, plain_or_none
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
-from orders.break_rules import ESCALATES, SEVERE, TWO_PERSONS, severity_at, worse
+from orders.break_rules import ESCALATES, SEVERE, TWO_PERSONS, arrived, severity_at, worse
 from orders.models import Break, BreakKind, BreakStatus, Order, Severity
-from positions.folding import lock_inventories
 from positions.posting import book_transfer
 from risk.trading_state import halt
 
@@ -43,7 +42,8 @@ _OF_A_COMPARISON = (
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One difference that one comparison saw. ``confirm_after``: how many rounds in a row must see the same;
-    ``lasting``: instead, for how long there must be one, of whatever size."""
+    ``lasting``: instead, for how long there must be one, of whatever size. ``so_far`` and ``awaited``: amounts of what
+    arrives bit by bit; once as much is there as was awaited at first, that time begins anew."""
 
     kind: BreakKind
     severity: Severity
@@ -55,6 +55,8 @@ class Finding:
     evidence: dict[str, Any] = field(default_factory=dict)
     confirm_after: int = 1
     lasting: timedelta | None = None
+    so_far: Decimal | None = None
+    awaited: Decimal | None = None
 
 
 def open_or_touch(account: Account, found: Finding, *, by: Actor) -> Break:
@@ -84,7 +86,8 @@ def open_or_touch(account: Account, found: Finding, *, by: Actor) -> Break:
         row.rounds = row.rounds + 1 if same or row.rounds == 0 else 1
         row.severity = found.severity if row.status == BreakStatus.SUSPECTED else worse(row.severity, found.severity)
         row.expected, row.observed, row.difference = found.expected[:128], found.observed[:128], found.difference
-        row.order, row.evidence, row.last_seen_at = found.order, found.evidence, now
+        _count_time(row, found)
+        row.order, row.last_seen_at = found.order, now
         lasted = None if found.lasting is None else now - row.opened_at >= found.lasting
         confirmed = row.rounds >= found.confirm_after if lasted is None else lasted
         if row.status == BreakStatus.SUSPECTED and confirmed:
@@ -103,7 +106,20 @@ def open_or_touch(account: Account, found: Finding, *, by: Actor) -> Break:
             _record("break.escalated", row, by)
         if row.status in LISTED:
             block_by_breaks(account)
+        fault_hooks.reach("before_break_commit")
+    fault_hooks.reach("after_break")
     return row
+
+
+def _count_time(row: Break, found: Finding) -> None:
+    """Take over the evidence, and of a suspicion of what arrives bit by bit from when on it counts."""
+    awaited, row.evidence = row.evidence.get("awaited"), found.evidence
+    if found.awaited is None or row.status != BreakStatus.SUSPECTED:
+        return
+    if arrived(awaited, found.so_far):
+        # What was missing at first has come; what is missing now is another thing.
+        row.opened_at, awaited = clock.now(), None
+    row.evidence = {**found.evidence, "awaited": awaited or plain(found.awaited)}
 
 
 def escalate(*, by: Actor) -> int:
@@ -166,6 +182,8 @@ def no_longer_seen(
             ended += 1
         if ended:
             block_by_breaks(account)
+        fault_hooks.reach("before_break_end_commit")
+    fault_hooks.reach("after_break_end")
     return ended
 
 
@@ -215,10 +233,14 @@ def resolve(break_id: UUID, reason: str, by: Actor) -> Resolving:
         raise Problem(400, "INVALID_REASON", "reason: say in 10 to 400 characters what explains the difference.")
     with transaction.atomic():
         row = _locked(break_id)
-        if not needs_second_person(row):
+        ends = not needs_second_person(row)
+        if ends:
             _end(row, reason, by)
             block_by_breaks(row.account)
-            return Resolving(row, None)
+            fault_hooks.reach("before_break_end_commit")
+    if ends:
+        fault_hooks.reach("after_break_end")
+        return Resolving(row, None)
     parameters = {"kind": row.kind, "subject": row.subject, "difference": plain_or_none(row.difference)}
     return Resolving(row, request_approval(RESOLVE_BREAK, str(row.id), reason=reason, by=by, parameters=parameters))
 
@@ -226,19 +248,22 @@ def resolve(break_id: UUID, reason: str, by: Actor) -> Resolving:
 @carries_out(RESOLVE_BREAK)
 def _resolve_approved(approval: Approval, by: Actor) -> str:
     row = Break.objects.select_related("account").get(id=approval.subject)
-    books = row.kind == BreakKind.BALANCE_MISMATCH and row.difference is not None
+    difference = approval.parameters["difference"]
+    books = row.kind == BreakKind.BALANCE_MISMATCH and difference is not None
     with ordered() as locks:
         if books:
-            # Holdings come before the breaks in the order of locks; account and asset of a break never change.
-            lock_inventories(locks, row.account, [row.subject])
+            # Holdings come before the breaks in the order of locks. Account and asset of a break never change; a
+            # difference that did takes the booking back.
+            told = f"approval {approval.id}"
+            book_transfer(locks, row.account, row.subject, Decimal(difference), reference=told, by=by)
         row = _locked(row.id)
-        if plain_or_none(row.difference) != approval.parameters["difference"]:
+        if plain_or_none(row.difference) != difference:
             raise Problem(409, "BREAK_CHANGED", "The difference is another one by now: look at it and propose again.")
-        if books and row.difference is not None:
-            book_transfer(locks, row.account, row.subject, row.difference, reference=f"approval {approval.id}", by=by)
         use(approval.id, RESOLVE_BREAK, approval.subject, by=by)
         _end(row, f"{approval.reason} (asked by {approval.requested_by})", by)
         block_by_breaks(row.account)
+        fault_hooks.reach("before_break_end_commit")
+    fault_hooks.reach("after_break_end")
     booked = " Its difference is booked as a transfer." if books else ""
     return f"The break {row.kind} {row.subject} is resolved.{booked}"
 
@@ -307,7 +332,7 @@ def age_of(row: Break) -> timedelta:
 
 def _own_breaks(account_id: int) -> None:
     """Until the transaction ends nobody else changes a break of the account."""
-    one_at_a_time(f"breaks:{account_id}")
+    one_at_a_time(f"breaks:{account_id}", Rank.BREAKS)
 
 
 def _locked(break_id: UUID) -> Break:

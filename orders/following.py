@@ -39,6 +39,7 @@ from orders.ingest import ingest, lock_orders
 from orders.lifecycle import AT_EXCHANGE, WORKING, OrderStatus
 from orders.models import Command, ExchangeOrder, Order, Origin
 from orders.notifications import notify_after_commit
+from orders.overstated import take_back
 from orders.reserving import set_reservation
 from orders.sending import look_up
 
@@ -303,6 +304,7 @@ def settle(account: Account, order: Order, trades_of_round: _TradesOfRound | Non
     adapter = adapter_for(account)
     symbol = order.instrument.symbol
     seen: dict[UUID, tuple[Decimal, Decimal, int]] = {}
+    overstated: list[tuple[UUID, OrderReport, tuple[TradeReport, ...]]] = []
     batch: list[Report] = []
     for row in sent:
         first = row.attempts.order_by("stamp_ms").values_list("stamp_ms", flat=True).first()
@@ -315,7 +317,7 @@ def settle(account: Account, order: Order, trades_of_round: _TradesOfRound | Non
         )
         if report is None or not report.status.is_end:
             return False
-        trades = told.of(order, row) if report.cumulative_quantity > 0 else ()
+        trades = told.of(order, row) if max(report.cumulative_quantity, row.cumulative_quantity) > 0 else ()
         quantity = sum((trade.quantity for trade in trades), Decimal(0))
         quote = sum((trade.quote_quantity for trade in trades), Decimal(0))
         if quantity != report.cumulative_quantity or (
@@ -324,7 +326,11 @@ def settle(account: Account, order: Order, trades_of_round: _TradesOfRound | Non
             return False
         seen[row.id] = (quantity, quote, len(trades))
         batch += [report, *trades]
+        if row.cumulative_quantity > quantity:
+            overstated.append((row.id, report, trades))
     ingest(account, batch, by=by)
+    for row_id, report, trades in overstated:
+        take_back(order.id, row_id, report, trades, by=by)
     with ordered() as locks:
         locked = lock_orders(locks, [order.id])[order.id]
         if locked.status not in {"filled", "canceled", "expired"}:

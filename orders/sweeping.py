@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Case, F, Q, When
 
 from exchanges import rate_budget
 from exchanges.models import Account, Mode
@@ -19,7 +19,6 @@ from execution_project.common.chores import ring_chore
 from execution_project.common.doorbell import ring
 from execution_project.common.events import record
 from execution_project.common.locking import ordered
-from orders.absence import placement_of
 from orders.claiming import current_exchange_order, deny
 from orders.following import accounts_to_follow
 from orders.ingest import finish_commands, lock_orders, refresh
@@ -163,17 +162,19 @@ def resume_answered_commands() -> int:
 
 
 def ring_probes() -> int:
-    """Look again for unknown orders when the last look said to."""
-    now = clock.now()
+    """Look again for unknown orders when the last look said to, those that wait longest first."""
     rung = 0
     unknown = Command.objects.filter(
         status=CommandStatus.UNKNOWN, kind__in=[CommandKind.SUBMIT, CommandKind.REPLACE]
-    ).select_related("exchange_order", "planned", "order__account")
-    for command in unknown.order_by("created_at")[:BATCH]:
-        row = placement_of(command)
-        if row.look_next_at is None or row.look_next_at <= now:
-            queue = cancel_queue(command.order.account.exchange)
-            rung += ring_chore(queue, f"probe:{row.order_id}", "orders.tasks.probe_chore", str(row.order_id))
+    ).select_related("order__account")
+    # Of the exchange order that may have been placed (``orders.absence.placement_of``).
+    next_at = Case(
+        When(planned__isnull=True, then=F("exchange_order__look_next_at")), default=F("planned__look_next_at")
+    )
+    due = unknown.annotate(next_at=next_at).filter(Q(next_at__isnull=True) | Q(next_at__lte=clock.now()))
+    for command in due.order_by(F("next_at").asc(nulls_first=True), "created_at")[:BATCH]:
+        queue = cancel_queue(command.order.account.exchange)
+        rung += ring_chore(queue, f"probe:{command.order_id}", "orders.tasks.probe_chore", str(command.order_id))
     return rung
 
 

@@ -1,6 +1,7 @@
 """The one module that locks, and the one lock order.
 
-idempotency row → order rows by id → holdings and positions by id → trading state (advisory locks) → exposure row.
+idempotency row → order rows by id → holdings and positions by id → an account's breaks → trading state (both advisory
+locks) → exposure row.
 
 A transaction that locks is opened with ``ordered()``; taking a lock of an earlier rank than the last one raises
 ``LockOrderError`` at once, in development as in production: a deadlock that cannot be written needs no retry.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from enum import IntEnum
 from typing import TypeVar
@@ -37,8 +39,9 @@ class Rank(IntEnum):
     ORDERS = 2
     HOLDINGS = 3
     POSITIONS = 4
-    TRADING_STATE = 5
-    EXPOSURE = 6
+    BREAKS = 5
+    TRADING_STATE = 6
+    EXPOSURE = 7
 
 
 OWN_STATE_WAITS = "25s"
@@ -112,11 +115,18 @@ class Locks:
         return row
 
 
-def one_at_a_time(name: str) -> None:
+_open: ContextVar[Locks | None] = ContextVar("locks", default=None)
+
+
+def one_at_a_time(name: str, rank: Rank | None = None) -> None:
     """Until the current transaction ends, no other transaction passes this line with the same name.
 
-    For changes that read a version and write the next one, and take no other lock.
+    For changes that read a version and write the next one. ``rank``: the place in the lock order of one that is also
+    taken beside other locks; without it no other lock may be taken after it. Raises ``LockOrderError``.
     """
+    locks = _open.get()
+    if rank is not None and locks is not None:
+        locks._step(rank)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_CHANGE, _hash(name)])
 
@@ -130,7 +140,12 @@ def _hash(scope: str) -> int:
 def ordered() -> Iterator[Locks]:
     """A durable transaction (never nested) with its locks."""
     with transaction.atomic(durable=True):
-        yield Locks()
+        locks = Locks()
+        token = _open.set(locks)
+        try:
+            yield locks
+        finally:
+            _open.reset(token)
 
 
 def try_lead(role: str) -> bool:

@@ -19,6 +19,7 @@ from orders.reconciliation.cursors import (
 )
 from orders.reconciliation.outcome import Difference, NotReconciled, Reconciliation
 from orders.reconciliation.run import reconcile
+from orders.reconciliation.suspected import symbols_to_read_again
 from orders.reconciliation.trades import NOT_SHOWN_YET
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "explained",
     "read_trades_again",
     "reconcile",
+    "symbols_to_read_again",
     "wanted_cursors",
 ]

@@ -9,7 +9,7 @@ from django.db.models.functions import Least
 
 from exchanges.models import Account, Balance, Instrument
 from exchanges.reports import TradeReport
-from execution_project.common import clock
+from execution_project.common import clock, fault_hooks
 from execution_project.common.writing import insert_new
 from orders.models import Break, BreakKind, BreakStatus, Order
 from positions.models import Book, Fill, LedgerEntry, TradeCursor
@@ -75,10 +75,12 @@ def advance(cursor: TradeCursor, until: datetime, told: tuple[TradeReport, ...])
     cursor.updated_at = max(cursor.updated_at, until)
     if told:
         cursor.last_trade_id = max((cursor.last_trade_id, *(trade.trade_id for trade in told)), key=_number)
+    fault_hooks.reach("before_trade_cursor")
     if cursor.pk is None:
         insert_new([cursor])
     else:
         cursor.save(update_fields=["updated_at", "last_trade_id"])
+    fault_hooks.reach("after_trade_cursor")
 
 
 def _number(trade_id: str) -> tuple[int, str]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from exchanges.reports import OrderReport, OutcomeKind, ReadFailed, Report, TradeReport
 from execution_project.common import fault_hooks
 from execution_project.common.money import plain
 from orders.breaks import Finding, open_subjects
+from orders.following import ONE_ORDER
 from orders.ingest import ingest
 from orders.lifecycle import OrderStatus
 from orders.models import Break, BreakKind, BreakStatus, ExchangeOrder, Severity
+from orders.overstated import take_back
 from orders.reconciliation.cursors import wanted_cursors
 from orders.reconciliation.known import adopt_with, rows_of
 from orders.reconciliation.outcome import Run
@@ -19,21 +22,26 @@ from orders.reconciliation.unbooked import end_booked, finding_of_unbooked, subj
 from orders.sending import look_up
 
 NOT_AT_EXCHANGE = [OrderStatus.PENDING, OrderStatus.DENIED]
+NOT_KEPT = {"archived", "symbol"}
+"""Refusals that say that the exchange has no such order to show."""
+OF_ORDERS = (BreakKind.STATUS_MISMATCH, BreakKind.QTY_MISMATCH, BreakKind.MISSING_AT_VENUE)
+"""Kinds that one order may show."""
 
 
-def compare_orders(run: Run, asked_at: datetime) -> datetime:
-    """Returns until when the working orders are compared. Raises ``ReadFailed``."""
+def compare_orders(run: Run, asked_at: datetime) -> datetime | None:
+    """Returns until when the working orders are compared, None when some could not be read. Raises ``ReadFailed``."""
     shown = _working(run)
     fault_hooks.reach("reconcile_orders_read")
     # Read after the answer: whatever of ours it shows had its row before it was sent.
     known = rows_of(run.account, shown)
-    mismatched: set[tuple[str, str]] = set()
+    differ: set[tuple[str, str]] = set()
     for report in shown:
         row = known.get(("id", report.client_order_id)) or known.get((report.symbol, report.exchange_order_id))
-        if row is None:
-            _adopt(run, report)
-        elif not _as_known(row, report):
-            mismatched |= _bring_up_to_date(run, row, report)
+        with _alone(run, f"{report.symbol} {report.exchange_order_id}", differ):
+            if row is None:
+                _adopt(run, report)
+            elif not _as_known(row, report):
+                differ |= _bring_up_to_date(run, row, report)
     ids_shown = {row.id for row in known.values()}
     missing = [
         row
@@ -44,17 +52,34 @@ def compare_orders(run: Run, asked_at: datetime) -> datetime:
         .order_by("id")
         if row.id not in ids_shown
     ]
-    gone = {subject for row in missing for subject in _look_for(run, row)}
-    mismatched |= _still_too_much(run, mismatched)
+    for row in missing:
+        with _alone(run, subject_of(row), differ):
+            differ |= _look_for(run, row)
+    _still_too_much(run, differ)
+    _take_back_overstated(run, differ)
     evidence = {"asked_at": asked_at.isoformat(), "shown": len(shown)}
-    for kind in (BreakKind.STATUS_MISMATCH, BreakKind.QTY_MISMATCH):
+    for kind in OF_ORDERS:
         agree = "Books and exchange agree on the order."
+        if kind is BreakKind.MISSING_AT_VENUE:
+            agree = "The exchange has told what became of the order."
         of_trades = {subject for _, subject in open_subjects(run.account, [kind]) if _names_a_trade(subject)}
-        run.ended(kind, {subject for seen, subject in mismatched if seen == kind} | of_trades, agree, evidence)
+        run.ended(kind, {subject for seen, subject in differ if seen == kind} | of_trades, agree, evidence)
     if not run.dry_run:
         end_booked(run.account, unbooked_of(run.account), by=run.by)
-    run.ended(BreakKind.MISSING_AT_VENUE, gone, "The exchange has told what became of the order.", evidence)
-    return asked_at
+    return None if "orders" in run.result.failed else asked_at
+
+
+@contextmanager
+def _alone(run: Run, subject: str, differ: set[tuple[str, str]]) -> Iterator[None]:
+    """One order that cannot be read must not keep the others from being compared: the part counts as failed, and what
+    was noted of the order stays."""
+    try:
+        yield
+    except ReadFailed as error:
+        if error.outcome.kind is not OutcomeKind.REFUSED and error.outcome.reason not in ONE_ORDER:
+            raise
+        run.result.failed["orders"] = f"{subject}: {error}"
+        differ |= {(kind.value, subject) for kind in OF_ORDERS}
 
 
 def _working(run: Run) -> tuple[OrderReport, ...]:
@@ -132,19 +157,38 @@ def _too_much_booked(run: Run, row: ExchangeOrder, reports: Iterable[Report]) ->
     return {(finding.kind.value, finding.subject)}
 
 
-def _still_too_much(run: Run, seen: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+def _still_too_much(run: Run, differ: set[tuple[str, str]]) -> None:
     """Ask again for orders of which too much was booked and that this list did not speak of: one that has ended is
     shown no more, and its break has to end by an answer."""
     noted = Break.objects.filter(account=run.account, kind=BreakKind.QTY_MISMATCH, order__isnull=False)
-    found: set[tuple[str, str]] = set()
     for broken in noted.exclude(status=BreakStatus.RESOLVED).order_by("id"):
-        if _names_a_trade(broken.subject) or (broken.kind, broken.subject) in seen:
+        if _names_a_trade(broken.subject) or (broken.kind, broken.subject) in differ:
             continue
         row = _row_named(broken)
         if row is not None:
-            reports = _ask_for(run, row)
-            found |= _too_much_booked(run, row, reports) if reports else {(broken.kind, broken.subject)}
-    return found
+            with _alone(run, broken.subject, differ):
+                reports = _ask_for(run, row)
+                differ |= _too_much_booked(run, row, reports) if reports else {(broken.kind, broken.subject)}
+
+
+def _take_back_overstated(run: Run, differ: set[tuple[str, str]]) -> None:
+    """Ask again for ended orders of which more was reported than booked, with all their trades: some may be booked by
+    it, or the exchange shows that it once said too much (``orders.overstated``)."""
+    noted = {subject for _, subject in open_subjects(run.account, [BreakKind.MISSING_FILL])}
+    for row in unbooked_of(run.account):
+        subject = subject_of(row)
+        if run.dry_run or subject not in noted or not row.end_proof or not row.exchange_order_id:
+            continue
+        with _alone(run, subject, differ):
+            told = next((r for r in _ask_for(run, row) if isinstance(r, OrderReport)), None)
+            if told is None:
+                continue
+            symbol = row.order.instrument.symbol
+            trades = run.adapter.order_trades(symbol, row.exchange_order_id, now_ms=run.now_ms())
+            run.result.new_fills += ingest(run.account, (told, *trades), by=run.by).new_fills
+            before, after = plain(row.cumulative_quantity), plain(told.cumulative_quantity)
+            if take_back(row.order_id, row.id, told, trades, by=run.by):
+                run.note("orders", "overstated order", subject, before, after, "ingested")
 
 
 def _row_named(broken: Break) -> ExchangeOrder | None:
@@ -158,15 +202,15 @@ def _names_a_trade(subject: str) -> bool:
     return subject.count(" ") == 2
 
 
-def _look_for(run: Run, row: ExchangeOrder) -> set[str]:
-    """Ask for an order of ours that the list does not show; returns its subject when the exchange knows nothing of it.
+def _look_for(run: Run, row: ExchangeOrder) -> set[tuple[str, str]]:
+    """Ask for an order of ours that the list does not show; returns (kind, subject) when the exchange knows nothing of
+    it, or of less than is booked.
 
     It ends by its own evidence. Without any it stays as it is: rounds of asking may prove more (``orders.absence``).
     """
     if row.reported is None and not row.exchange_order_id:
         return set()  # its outcome is unknown, and it is being looked for as such
-    symbol = row.order.instrument.symbol
-    subject = f"{symbol} {row.exchange_order_id or row.client_order_id}"
+    subject = subject_of(row)
     reports = _ask_for(run, row)
     before = f"{row.reported_status or 'not seen'}, booked {plain(row.booked_quantity)}"
     if not reports:
@@ -183,21 +227,22 @@ def _look_for(run: Run, row: ExchangeOrder) -> set[str]:
                 confirm_after=2,
             ),
         )
-        return {subject}
+        return {(BreakKind.MISSING_AT_VENUE.value, subject)}
     told = next(report for report in reports if isinstance(report, OrderReport))
     if (told.status, told.cumulative_quantity) != (row.reported, row.booked_quantity):
         run.note("orders", "order", subject, before, f"{told.status}, {plain(told.cumulative_quantity)}", "ingested")
     if not run.dry_run:
         run.result.new_fills += ingest(run.account, reports, by=run.by).new_fills
-    return set()
+        row.refresh_from_db()
+    return _too_much_booked(run, row, reports)
 
 
 def _ask_for(run: Run, row: ExchangeOrder) -> tuple[Report, ...]:
-    """What the exchange says of one order and its trades; nothing when it does not know it. Raises ``ReadFailed``."""
+    """What the exchange says of one order and its trades; nothing when it does not have it. Raises ``ReadFailed``."""
     try:
         return tuple(look_up(run.adapter, run.account, row.order.instrument.symbol, row))
     except ReadFailed as error:
-        if error.outcome.kind is not OutcomeKind.REFUSED:
+        if error.outcome.reason not in NOT_KEPT:
             raise
         return ()
 

@@ -11,7 +11,7 @@ from exchanges.connections import WrongHost, adapter_for
 from exchanges.freshness import PARTS, mark_fresh
 from exchanges.models import Account, Mode
 from exchanges.reports import ReadFailed
-from execution_project.common import clock
+from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor
 from execution_project.common.events import record
 from execution_project.common.problems import Problem
@@ -24,7 +24,7 @@ from orders.reconciliation.trades import compare_trades
 
 log = logging.getLogger(__name__)
 
-_PARTS: dict[str, Callable[[Run, datetime], datetime]] = {
+_PARTS: dict[str, Callable[[Run, datetime], datetime | None]] = {
     "orders": compare_orders,
     "trades": compare_trades,
     "balances": compare_balances,
@@ -74,8 +74,10 @@ def reconcile(
             log.warning("%s of %s are not reconciled: %s", part, account.name, error)
             result.failed[part] = str(error)
             continue
-        if not dry_run:
+        if not dry_run and fresh_at is not None:
+            fault_hooks.reach("before_freshness")
             mark_fresh(account, [part], fresh_at)
+            fault_hooks.reach("after_freshness")
     if not dry_run:
         end_compared(account, by=by)
     if not by.name.startswith("engine:") and not dry_run:

@@ -24,11 +24,14 @@ from orders.reconciliation.cursors import TRADES_EVERY, TRADES_OVERLAP, advance,
 from orders.reconciliation.known import adopt_with, rows_of
 from orders.reconciliation.matching import OF_TRADES, differences_between, severity_of
 from orders.reconciliation.outcome import Run
+from orders.reconciliation.suspected import suspected_orphans
 from orders.reconciliation.unbooked import BLOCKS_AFTER, subjects_unbooked
 from positions.models import Fill, TradeCursor
 
 NOT_SHOWN_YET = timedelta(seconds=60)
 """A trade or order this young may be missing in another list of the exchange."""
+BEFORE_ORPHANS = timedelta(seconds=10)
+"""So far before a fill that one reading did not show the next one begins."""
 UNBOOKABLE = (DataError, IntegrityError, ValidationError, ArithmeticError, ValueError)
 """What booking a trade raises that no books can hold."""
 NAMED = 50
@@ -41,16 +44,19 @@ log = logging.getLogger(__name__)
 def compare_trades(run: Run, asked_at: datetime) -> datetime:
     """Returns until when the trades of every symbol are compared. Raises ``ReadFailed``."""
     cursors = wanted_cursors(run.account)
+    suspected = suspected_orphans(run.account)
     for cursor in cursors:
+        look_back_to = suspected.get(cursor.instrument.symbol)
         if run.only_due and cursor.updated_at > asked_at - TRADES_EVERY:
             continue
-        if run.unless_read_since is not None and cursor.updated_at > run.unless_read_since:
+        was_read = run.unless_read_since is not None and cursor.updated_at > run.unless_read_since
+        if was_read and look_back_to is None:
             continue
         if run.stop_at is not None and time.monotonic() >= run.stop_at:
             run.result.unfinished.add("trades")
             break
         try:
-            if not _trades_of(run, cursor):
+            if not _trades_of(run, cursor, look_back_to):
                 run.result.unfinished.add("trades")
         except ReadFailed as error:
             if error.outcome.kind is not OutcomeKind.REFUSED and error.outcome.reason not in ONE_ORDER:
@@ -61,15 +67,18 @@ def compare_trades(run: Run, asked_at: datetime) -> datetime:
     return min([cursor.updated_at for cursor in cursors], default=asked_at)
 
 
-def _trades_of(run: Run, cursor: TradeCursor) -> bool:
+def _trades_of(run: Run, cursor: TradeCursor, look_back_to: datetime | None) -> bool:
     """Read the trades of one symbol since the last reading and book those that are not in the books.
 
-    Slice by slice: what was read to its end stays so, whatever comes after. Returns whether all of it was.
+    ``look_back_to``: when a fill was traded that a reading did not show; short readings after a wide one would never
+    look for it again. Slice by slice: what was read to its end stays so, whatever comes after. Returns whether all was.
     """
     asked_at, now_ms = clock.now(), run.now_ms()
     start = cursor.updated_at - TRADES_OVERLAP
     if run.since is not None:
         start = min(start, run.since)
+    if look_back_to is not None:
+        start = min(start, look_back_to - NOT_SHOWN_YET - BEFORE_ORPHANS)
     offset_ms = now_ms - clock.to_ms(asked_at)
     symbol = cursor.instrument.symbol
     compared_to = start + NOT_SHOWN_YET

@@ -49,6 +49,8 @@ def finding_of_unbooked(row: ExchangeOrder) -> Finding:
         order=row.order,
         evidence={"client_order_id": row.client_order_id},
         lasting=BLOCKS_AFTER,
+        so_far=row.booked_quantity,
+        awaited=row.cumulative_quantity,
     )
 
 

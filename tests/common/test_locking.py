@@ -7,10 +7,10 @@ import threading
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from execution_project.common import clock, ids
-from execution_project.common.locking import LockOrderError, Locks, Rank, ordered, try_lead
+from execution_project.common.locking import LockOrderError, Locks, Rank, one_at_a_time, ordered, try_lead
 from execution_project.common.models import IdempotencyKey
 from orders.models import Order
 from positions.models import Holding, Position
@@ -30,6 +30,8 @@ def take(locks: Locks, rank: Rank) -> None:
         locks.rows(rank, Holding.objects.none())
     elif rank is Rank.POSITIONS:
         locks.rows(rank, Position.objects.none())
+    elif rank is Rank.BREAKS:
+        one_at_a_time("breaks:1", rank)
     elif rank is Rank.TRADING_STATE:
         locks.share_trading_state(["global"])
     else:
@@ -54,6 +56,15 @@ def test_the_exclusive_lock_of_a_scope_has_the_same_rank_as_the_shared_one() -> 
         locks.exposure(Exposure, "paper")
         with pytest.raises(LockOrderError):
             locks.own_trading_state("global")
+
+
+@pytest.mark.django_db
+def test_a_ranked_lock_of_its_own_transaction_has_no_order_to_keep() -> None:
+    with ordered() as locks:
+        locks.exposure(Exposure, "paper")
+    with transaction.atomic():
+        one_at_a_time("breaks:1", Rank.BREAKS)
+        one_at_a_time("breaks:2", Rank.BREAKS)
 
 
 @pytest.mark.django_db(transaction=True)

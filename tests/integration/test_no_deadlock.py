@@ -20,11 +20,12 @@ from execution_project.common.actors import Actor
 from execution_project.common.approvals import decide_and_carry_out
 from execution_project.common.problems import Problem
 from execution_project.common.rights import EVERYTHING
+from orders import breaks
 from orders.breaks import Finding, acknowledge, open_or_touch, resolve
 from orders.canceling import cancel_scope, request_cancel
 from orders.following import follow_account, settle_account
-from orders.models import BreakKind, Command, Order, Severity
-from orders.reconciliation import TRADES_EVERY, NotReconciled, reconcile
+from orders.models import Break, BreakKind, Command, Order, Severity
+from orders.reconciliation import TRADES_EVERY, NotReconciled, Reconciliation, reconcile
 from orders.reconciling_schedule import watch_books
 from orders.replacing import request_replace
 from orders.sending import send_command
@@ -38,7 +39,8 @@ from positions.models import TradeCursor
 from risk.trading_state import halt, start
 from tests.engines import BY, Engine
 from tests.integration.test_reconciliation import foreign
-from tests.threads import run_together
+from tests.threads import Other, blocked, run_together
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -202,3 +204,30 @@ def test_no_two_flows_block_each_other(wide: Engine) -> None:
             assert result == [], f"{first} with {second}"
     # A flow that was refused nearly every time has not been tried.
     assert {name: carried_out[name] for name in FLOWS if carried_out[name] < len(FLOWS)} == {}
+
+
+def test_an_adoption_and_the_approved_end_of_a_balance_mismatch_wait_in_one_order(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both move holdings and write breaks: whoever holds the holdings never waits for one who waits for them."""
+    found = Finding(BreakKind.BALANCE_MISMATCH, Severity.BLOCKING, "BTC", difference=Decimal(1))
+    row = open_or_touch(engine.account, found, by=BY)
+    approval = resolve(row.id, "a deposit by the treasury", BY).approval
+    assert approval is not None
+    foreign(engine, type="MARKET", price=None, quantity="0.01", client_order_id="web-1")
+    book, adopting = breaks.book_transfer, []
+
+    def book_and_let_the_other_come(*args: Any, **options: Any) -> None:
+        book(*args, **options)
+        adopting.append(Other(lambda: reconcile(engine.account, parts=("trades",), by=BY)))
+        wait_until(blocked, 30, "the adoption to wait for the holdings")
+
+    monkeypatch.setattr(breaks, "book_transfer", book_and_let_the_other_come)
+    decide_and_carry_out(approval.id, approved=True, by=SECOND)
+    outcome = adopting[0].join()
+    assert isinstance(outcome, Reconciliation)
+    assert (outcome.failed, outcome.new_fills) == ({}, 1)
+    assert set(Break.objects.values_list("kind", "status")) == {
+        ("balance_mismatch", "resolved"),
+        ("unknown_order", "open"),
+    }

@@ -13,10 +13,10 @@ from exchanges.binance.adapter import BinanceAdapter
 from exchanges.connections import adapter_for
 from exchanges.freshness import freshness_of
 from exchanges.host_clock import exchange_now_ms
-from exchanges.models import AccountFreshness
+from exchanges.models import AccountFreshness, Instrument
 from exchanges.reports import Fee, TradeReport
 from execution_project.common import clock
-from orders import reconciling_schedule
+from orders import boot, reconciling_schedule
 from orders.ingest import ingest
 from orders.models import Break, ExchangeOrder, Order
 from orders.reconciliation import trades
@@ -206,6 +206,60 @@ def test_a_fill_of_before_the_cut_over_is_no_orphan(engine: Engine, monkeypatch:
     for _ in range(2):
         run(engine, "trades")
     assert Break.objects.count() == 0
+
+
+def unseen_fill(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fill in the books that the exchange does not show, older than what an ordinary reading covers."""
+    booked_as(engine)
+    monkeypatch.setattr(trades, "NOT_SHOWN_YET", timedelta(0))
+    monkeypatch.setattr(trades, "TRADES_OVERLAP", timedelta(0))
+    TradeCursor.objects.update(updated_at=clock.now())
+    engine.simulator.fault("lagging_trades", call=CALLS[engine.account.exchange]["trades"], ms=600_000)
+
+
+def test_a_fill_that_one_wide_reading_did_not_show_is_looked_for_a_second_time(
+    venue: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unseen_fill(venue, monkeypatch)
+    run(venue, "trades")
+    assert Break.objects.count() == 0, "an ordinary reading does not reach back to it"
+    run(venue, "trades", since=clock.now() - timedelta(minutes=5))
+    assert (Break.objects.get().kind, Break.objects.get().status) == ("orphan_fill", "suspected")
+    run(venue, "trades")
+    assert Break.objects.get().status == "open"
+    assert venue.limit("BUY", "0.01", "50000.00")[1]["code"] == "BREAK_OPEN"
+
+
+def test_a_suspicion_of_a_wide_reading_ends_by_the_next_one(venue: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    unseen_fill(venue, monkeypatch)
+    run(venue, "trades", since=clock.now() - timedelta(minutes=5))
+    assert Break.objects.get().status == "suspected"
+    venue.simulator.call("DELETE", "/sim/faults")
+    run(venue, "trades")
+    assert Break.objects.count() == 0
+
+
+def test_a_start_goes_on_until_a_fill_that_was_not_shown_was_looked_for_twice(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unseen_fill(engine, monkeypatch)
+    boot.boot()
+    assert not boot.finish_boot(engine.account)
+    assert Break.objects.get().status == "suspected"
+    assert engine.limit("BUY", "0.01", "50000.00")[1]["code"] == "TRADING_HALTED"
+    assert boot.finish_boot(engine.account)
+    assert (Break.objects.get().kind, Break.objects.get().status) == ("orphan_fill", "open")
+    assert engine.limit("BUY", "0.01", "50000.00")[1]["code"] == "BREAK_OPEN"
+
+
+def test_a_start_does_not_wait_for_a_symbol_whose_trades_are_read_no_more(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unseen_fill(engine, monkeypatch)
+    boot.boot()
+    assert not boot.finish_boot(engine.account)
+    Instrument.objects.filter(symbol="BTCUSDT").update(status="DELISTED")
+    assert boot.finish_boot(engine.account)
 
 
 @pytest.mark.parametrize("part", ["orders", "trades", "balances"])

@@ -63,6 +63,22 @@ def test_more_that_is_reported_meanwhile_does_not_begin_the_time_anew() -> None:
     assert Break.objects.get().status == "open"
 
 
+def test_what_arrives_bit_by_bit_is_no_lasting_gap() -> None:
+    """An order that fills steadily shows some gap at every tick, and never the same one."""
+    row = reported("0.03")
+    account = row.order.account
+    for booked, cumulative in (("0.01", "0.03"), ("0.03", "0.05"), ("0.06", "0.08")):
+        ExchangeOrder.objects.update(booked_quantity=D(booked), cumulative_quantity=D(cumulative))
+        look_for_unbooked(account, by=BY)
+        assert Break.objects.get().status == "suspected"
+        let_pass(seconds=9)
+    ExchangeOrder.objects.update(booked_quantity=D("0.07"), cumulative_quantity=D("0.09"))
+    let_pass(seconds=1)
+    look_for_unbooked(account, by=BY)
+    broken = Break.objects.get()
+    assert (broken.status, broken.difference) == ("open", D("0.02")), "what was awaited at first has not all come"
+
+
 def test_trades_that_come_in_time_leave_nothing_and_late_ones_end_the_break() -> None:
     row = reported("0.03")
     account = row.order.account
