@@ -2,7 +2,7 @@
 
 The bounds of a proof of absence (docs/binance.md §3.2, docs/btcturk.md §3). ``EXEC_ABSENCE_BOUNDS`` in the settings may
 name others per exchange; a live account refuses any that are lower than these. The simulator announces its own, and
-accounts that are there use those.
+accounts that are there use those, and so do paper accounts theirs (``PAPER``).
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ LEAST: dict[str, AbsenceBounds] = {
     # Requests hang for 60 to 120 s there and are executed all the same.
     Exchange.BTCTURK.value: AbsenceBounds(quiet_ms=180_000, round_gap_ms=30_000, rounds=3),
 }
+# The paper exchange executes what it takes before it answers, or never; the rounds are those of the exchange.
+PAPER = {name: AbsenceBounds(quiet_ms=1_000, round_gap_ms=1_000, rounds=least.rounds) for name, least in LEAST.items()}
 # What each exchange's part of the simulator calls its quiet time.
 _ANNOUNCED_QUIET = {Exchange.BINANCE.value: "engine_timeout_ms", Exchange.BTCTURK.value: "send_by_ms"}
 
@@ -72,6 +74,8 @@ def bounds_of(account: Account) -> AbsenceBounds:
 
     Raises ``LowerBounds`` for a live account whose settings are lower than ``LEAST``.
     """
+    if account.mode == Mode.PAPER:
+        return PAPER[account.exchange]
     bounds = configured(account.exchange)
     if account.mode == Mode.LIVE:
         if bounds.is_below(LEAST[account.exchange]):

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from exchanges.connections import refuse_wrong_host
 from exchanges.credentials import seal_into
 from exchanges.models import Account, Exchange, ForeignOrders, Mode
+from exchanges.paper.terms import DEFAULT_RATES, new_row
 from execution_project.common.actors import Actor
 from execution_project.common.events import record
 from execution_project.common.problems import Problem
@@ -65,7 +66,11 @@ def add_account(
         seal_into(account, key, secret)
     try:
         with transaction.atomic():
+            if mode == Mode.PAPER:
+                account.taker_fee_rate = DEFAULT_RATES[exchange].reserve
             account.save(force_insert=True)
+            if mode == Mode.PAPER:
+                new_row(account).save(force_insert=True)
             record("account.created", "account", name, by, evidence={"exchange": exchange, "mode": mode})
     except IntegrityError as error:
         if Account.objects.filter(name=name).exists():

@@ -109,6 +109,10 @@ class Cost:
     windows: tuple[CallWindow, ...] = ()
 
 
+# Of whoever asks for public data alone: no key goes out with it.
+NOBODY = Credentials("public", "none")
+
+
 class ExchangeAdapter(Protocol):
     """Calls of one account at one exchange. Reads raise ``ReadFailed``; writes always return an ``Outcome``."""
 

@@ -224,8 +224,6 @@ class AccountAdmin(ReadOnlyAdmin):
         ]
 
     def _host(self, row: Account) -> list[Section]:
-        if row.mode == Mode.PAPER:
-            return []
         host = host_of(row)
         offset = HostClock.objects.filter(host=host).first()
         pause = HostPause.objects.filter(host=host).first()

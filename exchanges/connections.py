@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from django.db import connection
 
 from exchanges import rate_budget
-from exchanges.adapters import Cost, ExchangeAdapter
+from exchanges.adapters import NOBODY, Cost, ExchangeAdapter
 from exchanges.binance.adapter import BinanceAdapter
 from exchanges.binance.limits import COSTS, usage_headers
 from exchanges.btcturk import limits as btcturk_limits
@@ -24,6 +24,8 @@ from exchanges.btcturk.adapter import BtcturkAdapter
 from exchanges.credentials import credentials_of
 from exchanges.http.reading import Patience
 from exchanges.models import LIVE_HOSTS, PLAIN_URL, SANDBOX_LIVE_LOOKALIKES, SECURE_URL, Account, Exchange, Mode
+from exchanges.paper.adapter import PaperAdapter
+from exchanges.paper.public import PREFIX
 from exchanges.reports import Evidence, Outcome, OutcomeKind, ReadFailed
 from exchanges.stamps import StampAhead, key_identity, next_stamp_ms
 
@@ -35,12 +37,22 @@ class WrongHost(Exception):
 
 
 def host_of(account: Account) -> str:
-    """Host and port that the account's requests go to; rate budget, pauses and clocks are kept per host."""
+    """Host and port that the account's requests go to; rate budget, pauses and clocks are kept per host.
+
+    A paper account has none: the name that stands for its exchange is no address.
+    """
+    if account.mode == Mode.PAPER:
+        return f"paper:{account.name}"
     return urlsplit(account.rest_url).netloc
 
 
 def refuse_wrong_host(account: Account) -> None:
-    """A live host for live accounts only, and the reverse; the second lock beside the CHECK. Raises ``WrongHost``."""
+    """A live host for live accounts only, and the reverse; no host and no key for a paper account. The second lock
+    beside the CHECK. Raises ``WrongHost``."""
+    if account.mode == Mode.PAPER:
+        if account.rest_url or account.ws_url or account.api_key_sealed or account.api_secret_sealed:
+            raise WrongHost(f"{account.name} is a paper account and may have no host and no key.")
+        return
     for url in [account.rest_url, *([account.ws_url] if account.ws_url else [])]:
         refuse_wrong_url(account, url)
 
@@ -104,6 +116,8 @@ def _take_budget(account: Account, call: str) -> None:
 
 
 def _note_limits(account: Account, evidence: Evidence) -> None:
+    if account.mode == Mode.PAPER:
+        return
     host = host_of(account)
     if account.exchange == Exchange.BINANCE:
         usage = usage_headers(evidence)
@@ -130,7 +144,7 @@ def adapter_for(account: Account) -> ExchangeAdapter:
     if getattr(_local, "pid", None) != os.getpid():
         _local.pid = os.getpid()
         _local.adapters = {}
-    key = (account.pk, account.rest_url, bytes(account.api_key_sealed))
+    key = (account.pk or account.name, account.rest_url, bytes(account.api_key_sealed))
     adapter: ExchangeAdapter | None = _local.adapters.get(key)
     if adapter is None:
         adapter = _make_adapter(account)
@@ -139,8 +153,6 @@ def adapter_for(account: Account) -> ExchangeAdapter:
 
 
 def _make_adapter(account: Account) -> ExchangeAdapter:
-    credentials = credentials_of(account)
-
     def before_call(call: str) -> None:
         _take_budget(account, call)
 
@@ -150,6 +162,10 @@ def _make_adapter(account: Account) -> ExchangeAdapter:
             kept.append((call, evidence))
         _note_limits(account, evidence)
 
+    if account.mode == Mode.PAPER:
+        return PaperAdapter(account, before_call=before_call, after_call=after_call)
+    is_public = account.pk is None and account.name.startswith(PREFIX)
+    credentials = NOBODY if is_public else credentials_of(account)
     if account.exchange == Exchange.BTCTURK:
         identity = key_identity(credentials.key)
         return BtcturkAdapter(
@@ -179,6 +195,6 @@ def write_stamp_ms(account: Account, now_ms: int) -> int:
 
     Taken before the claim's transaction: the sequence's row would stay locked until its end. Raises ``StampAhead``.
     """
-    if account.exchange != Exchange.BTCTURK:
+    if account.exchange != Exchange.BTCTURK or account.mode == Mode.PAPER:
         return now_ms
     return next_stamp_ms(key_identity(credentials_of(account).key), now_ms)

@@ -5,7 +5,49 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from exchanges.paper.models import (
+    LiveArming,
+    PaperAccount,
+    PaperBalance,
+    PaperBook,
+    PaperFlow,
+    PaperOrder,
+    PaperTrade,
+    ProcessVersion,
+    PublicPrint,
+)
 from execution_project.common.money import MoneyField
+
+__all__ = [
+    "LIVE_HOSTS",
+    "PLAIN_URL",
+    "SANDBOX_LIVE_LOOKALIKES",
+    "SECURE_URL",
+    "Account",
+    "AccountFreshness",
+    "Balance",
+    "Depth",
+    "Exchange",
+    "ForeignOrders",
+    "HostClock",
+    "HostPause",
+    "Instrument",
+    "LiveArming",
+    "Mode",
+    "PaperAccount",
+    "PaperBalance",
+    "PaperBook",
+    "PaperFlow",
+    "PaperOrder",
+    "PaperTrade",
+    "ProcessVersion",
+    "PublicPrint",
+    "Quote",
+    "RateWindow",
+    "StampSequence",
+    "StreamKind",
+    "StreamState",
+]
 
 # The same text for two engines, PostgreSQL's CHECK and the sender's ``re``. A URL is plain first: lower case, no user,
 # query, fragment, closing dot or foreign letter, so that no spelling of a live host slips by the patterns below.

@@ -1,16 +1,18 @@
 """Storing prices: polled quotes and streamed books meet here, and the later confirmation wins.
 
+What comes from the market that feeds paper accounts (``EXEC_PAPER_MARKET``) is also theirs, with the same confirmation.
 Rows are written in the order of their instruments, so that two writers never wait for each other in a circle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
@@ -27,6 +29,14 @@ _DEPTH = """
 INSERT INTO exchanges_depth AS known (instrument_id, bids, asks, confirmed_at) VALUES (%s, %s, %s, %s)
 ON CONFLICT (instrument_id) DO UPDATE SET bids = excluded.bids, asks = excluded.asks,
 confirmed_at = excluded.confirmed_at WHERE known.confirmed_at <= excluded.confirmed_at
+"""
+
+
+_TWINS = """
+SELECT source.id, paper.id FROM exchanges_instrument source
+JOIN exchanges_instrument paper
+  ON paper.exchange = source.exchange AND paper.symbol = source.symbol AND paper.mode = 'paper'
+WHERE source.id = ANY(%s) AND source.mode = %s
 """
 
 
@@ -53,7 +63,7 @@ class Levels20:
 def store_quotes(prices: Iterable[Price]) -> None:
     """Write quotes; an instrument whose stored quote was confirmed later keeps it."""
     rows = [(p.instrument_id, p.bid, p.ask, p.confirmed_at) for p in prices]
-    _write(_QUOTES, rows)
+    _write(_QUOTES, _with_twins(rows))
 
 
 def store_books(books: Iterable[Levels20]) -> None:
@@ -63,7 +73,22 @@ def store_books(books: Iterable[Levels20]) -> None:
         Price(b.instrument_id, b.bids[0][0] if b.bids else None, b.asks[0][0] if b.asks else None, b.confirmed_at)
         for b in books
     )
-    _write(_DEPTH, [(b.instrument_id, _json(b.bids), _json(b.asks), b.confirmed_at) for b in books])
+    _write(_DEPTH, _with_twins([(b.instrument_id, _json(b.bids), _json(b.asks), b.confirmed_at) for b in books]))
+
+
+def _with_twins(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The same rows for the paper instruments that this market feeds, in the same write."""
+    twins = paper_twins([row[0] for row in rows])
+    return rows + [(twins[row[0]], *row[1:]) for row in rows if row[0] in twins]
+
+
+def paper_twins(instrument_ids: Sequence[int]) -> dict[int, int]:
+    """Of these instruments (by id), those whose market feeds paper accounts, with the paper instrument of the pair."""
+    if not instrument_ids:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(_TWINS, [list(instrument_ids), settings.EXEC_PAPER_MARKET])
+        return dict(cursor.fetchall())
 
 
 def _json(levels: Levels) -> Jsonb:

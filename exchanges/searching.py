@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from exchanges.adapters import ExchangeAdapter
 from exchanges.binance.adapter import MAX_TIME_RANGE_MS, BinanceAdapter
 from exchanges.btcturk.adapter import MAX_CALLS, TRADES_SHORT, WINDOW_MS, BtcturkAdapter
+from exchanges.paper.adapter import PaperAdapter
 from exchanges.reports import OrderReport, ReadFailed, TradeReport
 
 SHORTEST_SLICE_MS = 60_000
@@ -24,6 +25,8 @@ def orders_placed(
         return adapter.order_history(symbol, now_ms=now_ms, start_ms=start_ms, end_ms=end_ms)
     if isinstance(adapter, BtcturkAdapter):
         return adapter.order_history(symbol, since_ms=start_ms, now_ms=now_ms)
+    if isinstance(adapter, PaperAdapter):
+        return adapter.order_history(symbol, start_ms, end_ms)
     raise TypeError(f"{type(adapter).__name__} has no order history")
 
 
@@ -43,6 +46,9 @@ def trade_slices(
     """
     if isinstance(adapter, BtcturkAdapter):
         yield from _btcturk_slices(adapter, symbol, start_ms, end_ms, now_ms)
+        return
+    if isinstance(adapter, PaperAdapter):
+        yield end_ms, adapter.trades_between(symbol, start_ms, end_ms, now_ms=now_ms)
         return
     if not isinstance(adapter, BinanceAdapter):
         raise TypeError(f"{type(adapter).__name__} has no trades by time")

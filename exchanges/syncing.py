@@ -7,7 +7,8 @@ from datetime import datetime
 
 from exchanges.connections import adapter_for
 from exchanges.host_clock import exchange_now_ms
-from exchanges.models import Account, Balance, Instrument
+from exchanges.models import Account, Balance, Instrument, Mode
+from exchanges.paper.feed import mirror_quotes
 from exchanges.quotes import Price, store_quotes
 from exchanges.reports import BalanceReport
 from execution_project.common import clock, fault_hooks
@@ -63,6 +64,8 @@ def sync_quotes(account: Account) -> int:
     }
     if not instruments:
         return 0
+    if account.mode == Mode.PAPER:
+        return mirror_quotes(account.exchange)
     asked_at = clock.now()
     reports = adapter_for(account).quotes(tuple(sorted(instruments)))
     store_quotes(Price(instruments[r.symbol].pk, r.bid, r.ask, asked_at) for r in reports if r.symbol in instruments)

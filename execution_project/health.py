@@ -19,7 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from exchanges.host_clock import MAX_AGE, MAX_SKEW_MS
-from exchanges.models import Account, HostClock, HostPause, Mode
+from exchanges.models import Account, HostClock, HostPause
 from exchanges.rate_budget import sentence_of
 from exchanges.streams.states import troubles
 from execution_project.common import clock
@@ -75,12 +75,7 @@ def _streams() -> Finding:
 
 
 def _open_accounts() -> list[Account]:
-    return list(
-        Account.objects.filter(books_opened_at__isnull=False)
-        .exclude(mode=Mode.PAPER)
-        .select_related("freshness")
-        .order_by("name")
-    )
+    return list(Account.objects.filter(books_opened_at__isnull=False).select_related("freshness").order_by("name"))
 
 
 def _reconciliation() -> Finding:

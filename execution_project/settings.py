@@ -55,6 +55,9 @@ KNOWN_VARIABLES = {
     "EXEC_DEMO",
     "EXEC_SUPERVISED_BY",
     "EXEC_FAULT_HOOK",
+    "EXEC_PAPER_MARKET",
+    "EXEC_LIVE_TRADING",
+    "EXEC_VERSION",
 }
 
 
@@ -139,6 +142,11 @@ EXEC_MARK_MAX_AGE = _whole("EXEC_MARK_MAX_AGE", 15, 1, 60)
 EXEC_MARK_JUMP = _whole("EXEC_MARK_JUMP", 3, 1, 100)
 EXEC_DEMO = _flag("EXEC_DEMO", True)
 EXEC_FAULT_HOOK = _read("EXEC_FAULT_HOOK", "")
+# The mode whose market paper accounts trade in, as the engine keeps it anyway.
+EXEC_PAPER_MARKET = _choice("EXEC_PAPER_MARKET", "sandbox", {"sandbox", "live"})
+# Live accounts send orders only where this says so and they were armed (arm_live).
+EXEC_LIVE_TRADING = _flag("EXEC_LIVE_TRADING", False)
+EXEC_VERSION = _read("EXEC_VERSION", "")
 
 # ---------------------------------------------------------------------------------------------------------- database
 
@@ -154,6 +162,7 @@ def _database_url() -> str:
 
 _url = _database_url()
 EXEC_DATABASE_CONFIGURED = bool(_url)
+EXEC_DATABASE_URL = _url
 # "exec_engine" for everything that trades, empty (the owner) for migrations: see execution_project.roles
 EXEC_DATABASE_ROLE = _choice("EXEC_DATABASE_ROLE", "exec_engine", {"exec_engine", ""})
 # A migration of the owner may take as long as it needs, but waits for no lock longer than the engine can.
@@ -380,6 +389,7 @@ EXEC_TICKS: dict[str, float] = {
     "orders.reconciling_schedule.ring_order_reconciliations": 30,
     "orders.reconciling_schedule.ring_trade_reconciliations": 15,
     "orders.reconciling_schedule.watch_books": 5,
+    "orders.sweeping.ring_paper_matching": 0.5,
     "orders.sweeping.prune_counters": 3600,
     "orders.confidence.note_confidence": 2,
     "positions.tasks.ring_restating": 1,

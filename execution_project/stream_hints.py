@@ -6,11 +6,13 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
+from django.conf import settings
 from django.db.models import Q
 
-from exchanges.models import Account
+from exchanges.models import Account, Mode
 from exchanges.reports import Report
 from exchanges.streams.fleet import Handlers
+from exchanges.versions import announce
 from execution_project.common import clock
 from execution_project.common.actors import engine
 from execution_project.common.chores import ring_chore
@@ -65,8 +67,10 @@ def look_at_balances(account: Account) -> None:
 
 def traded_symbols(exchange: str, mode: str) -> set[str]:
     """Instruments with an order that has not ended, or one of the last hour, or a position, on accounts with open
-    books."""
-    market = {"account__exchange": exchange, "account__mode": mode, "account__books_opened_at__isnull": False}
+    books; of the market that feeds paper accounts also theirs."""
+    announce("streams")
+    modes = [mode, Mode.PAPER] if mode == settings.EXEC_PAPER_MARKET else [mode]
+    market = {"account__exchange": exchange, "account__mode__in": modes, "account__books_opened_at__isnull": False}
     orders = Order.objects.filter(
         Q(status__in=[status.value for status in NOT_AT_AN_END]) | Q(created_at__gt=clock.now() - RECENTLY), **market
     )

@@ -24,6 +24,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import Task
 
+from exchanges.versions import announce
 from execution_project.common.installation import forget_prefix
 from execution_project.common.models import DeadTask, QueueBeat
 
@@ -61,6 +62,7 @@ class Tick:
 def beat() -> None:
     """Say that the ticker lives."""
     now = timezone.now()
+    announce(BEAT_NAME)
     QueueBeat.objects.update_or_create(
         queue=BEAT_NAME, defaults={"sent_at": now, "beaten_at": now, "worker_pid": os.getpid()}
     )

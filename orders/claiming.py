@@ -49,6 +49,7 @@ from orders.models import (
 from orders.notifications import notify_after_commit
 from orders.reserving import set_reservation
 from positions.models import Holding
+from risk.arming import refusal_of
 from risk.circuits import hash_of, open_circuits
 from risk.gate import Prices
 from risk.inputs import CASH_ASSETS, StateOfScope
@@ -247,6 +248,8 @@ def _replace_refusal(locks: Locks, order: Order, command: Command) -> tuple[str,
     halted = refusal(states, command.gate_seq or 0)
     if halted is not None:
         return "TRADING_HALTED", f"Not replaced: {halted}."
+    if command.method == ReplaceMethod.CANCEL_REPLACE and (unarmed := _arming_refusal(order)) is not None:
+        return unarmed
     # A smaller quantity only reduces; the rest of a cancel first is looked at again when it is claimed.
     return _reduce_only_refusal(order, states) if command.method == ReplaceMethod.CANCEL_REPLACE else None
 
@@ -309,10 +312,17 @@ def _submit_refusal(
     if halted is not None:
         return "TRADING_HALTED", f"Not sent: {halted}."
     return (
-        _reduce_only_refusal(order, states)
+        _arming_refusal(order)
+        or _reduce_only_refusal(order, states)
         or _circuit_refusal(order, exchange_order)
         or _price_refusal(order, exchange_order, prices)
     )
+
+
+def _arming_refusal(order: Order) -> tuple[str, str] | None:
+    """A live account sends nothing that adds an order before it was armed."""
+    why = refusal_of(order.account)
+    return None if why is None else ("NOT_ARMED", f"Not sent: {order.account.name} is live, and {why}.")
 
 
 def request_of(order: Order, row: ExchangeOrder) -> dict[str, str | None]:

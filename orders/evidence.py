@@ -12,7 +12,8 @@ from django.db.models import QuerySet
 
 from exchanges.binance import adapter as binance
 from exchanges.btcturk import adapter as btcturk
-from exchanges.models import Exchange
+from exchanges.models import Exchange, Mode
+from exchanges.paper import adapter as paper
 from exchanges.reports import Evidence, Fee, Outcome, ReplaceOutcome, TradeReport
 from execution_project.common.money import plain
 from orders.models import Attempt
@@ -56,7 +57,8 @@ def differences(attempt: Attempt) -> Iterator[Difference]:
         headers=response["headers"],
         body=response["body"],
     )
-    read = READERS[order.account.exchange](evidence)
+    account = order.account
+    read = (paper.reread if account.mode == Mode.PAPER else READERS[account.exchange])(evidence)
     if read is None:
         return
     outcomes = (read.cancel, read.place) if isinstance(read, ReplaceOutcome) else (read,)

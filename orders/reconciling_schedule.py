@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from exchanges.models import Account, Mode
+from exchanges.models import Account
 from execution_project.common import clock
 from execution_project.common.actors import engine
 from execution_project.common.chores import ring_chore
@@ -50,7 +50,7 @@ def resync(account: Account) -> None:
     Every symbol is due from now on. All of them are read at once, unless that was done a moment ago: then the next
     tick does it, for an exchange grants only so many reads a minute.
     """
-    if account.books_opened_at is None or account.mode == Mode.PAPER:
+    if account.books_opened_at is None:
         return
     _ring(account, "orders")
     now = clock.now()
@@ -63,8 +63,8 @@ def resync(account: Account) -> None:
 
 
 def accounts_to_reconcile() -> list[Account]:
-    """Accounts with open books at a real exchange."""
-    return list(Account.objects.filter(books_opened_at__isnull=False).exclude(mode=Mode.PAPER).order_by("id"))
+    """Accounts with open books."""
+    return list(Account.objects.filter(books_opened_at__isnull=False).order_by("id"))
 
 
 def _ring(account: Account, part: str) -> bool:

@@ -12,7 +12,10 @@ from django.db.models import Case, F, Q, When
 
 from exchanges import rate_budget
 from exchanges.models import Account, Mode
+from exchanges.paper.feed import accounts_to_match, prune_prints
+from exchanges.paper.public import public_markets
 from exchanges.reports import OutcomeKind
+from exchanges.versions import prune_versions
 from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor, engine
 from execution_project.common.chores import ring_chore
@@ -187,11 +190,17 @@ def ring_following() -> int:
 
 
 def ring_market_data() -> int:
-    """Refresh quotes, once per exchange and mode, through any account of it."""
+    """Refresh quotes, once per exchange and mode, through any account of it. Those of paper markets come with the
+    market that feeds them (``exchanges.paper.feed``)."""
     rung = 0
     for account in _one_account_per_market():
+        if account.mode == Mode.PAPER:
+            continue
         name = f"quotes:{account.exchange}:{account.mode}"
         rung += ring_chore(HOUSEKEEPING_QUEUE, name, "orders.tasks.refresh_quotes", account.pk)
+    for account in public_markets():
+        name = f"quotes:{account.exchange}:{account.mode}"
+        rung += ring_chore(HOUSEKEEPING_QUEUE, name, "orders.tasks.refresh_public_quotes", account.exchange)
     return rung
 
 
@@ -201,25 +210,37 @@ def ring_instruments() -> int:
     for account in _one_account_per_market():
         name = f"instruments:{account.exchange}:{account.mode}"
         rung += ring_chore(HOUSEKEEPING_QUEUE, name, "orders.tasks.refresh_instruments", account.pk)
+    for account in public_markets():
+        name = f"instruments:{account.exchange}:{account.mode}"
+        rung += ring_chore(HOUSEKEEPING_QUEUE, name, "orders.tasks.refresh_public_instruments", account.exchange)
     return rung
 
 
 def ring_account_data() -> int:
     """Refresh balances and the clock sample of every account with open books."""
     rung = 0
-    for account in Account.objects.filter(books_opened_at__isnull=False).exclude(mode=Mode.PAPER):
+    for account in Account.objects.filter(books_opened_at__isnull=False):
         rung += ring_chore(HOUSEKEEPING_QUEUE, f"balances:{account.pk}", "orders.tasks.refresh_balances", account.pk)
         rung += ring_chore(HOUSEKEEPING_QUEUE, f"clock:{account.pk}", "orders.tasks.sample_clock", account.pk)
     return rung
 
 
+def ring_paper_matching() -> int:
+    """Let the open orders of paper accounts meet what the market has done since."""
+    return sum(
+        ring_chore(HOUSEKEEPING_QUEUE, f"paper:{account.pk}", "orders.tasks.match_paper", account.pk)
+        for account in accounts_to_match()
+    )
+
+
 def prune_counters() -> int:
-    """Drop rate windows that ended long ago."""
-    return rate_budget.prune()
+    """Drop rate windows that ended long ago, public trades that no paper order can meet any more, and what processes of
+    yesterday said of themselves."""
+    return rate_budget.prune() + prune_prints() + prune_versions()
 
 
 def _one_account_per_market() -> list[Account]:
     markets: dict[tuple[str, str], Account] = {}
-    for account in Account.objects.exclude(mode=Mode.PAPER).order_by("id"):
+    for account in Account.objects.order_by("id"):
         markets.setdefault((account.exchange, account.mode), account)
     return list(markets.values())

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from django.db import transaction
 
-from exchanges.models import Account, Mode
+from exchanges.models import Account
 from execution_project.common.actors import Actor
 from execution_project.common.chores import ring_chore
 from execution_project.common.events import record
@@ -55,9 +55,7 @@ _OF_OPEN_BOOKS = frozenset({Fact.RECONCILED_ORDERS, Fact.RECONCILED_TRADES})
 
 
 def facts_of(account: Account) -> list[Fact]:
-    """What can be asked for this account; nothing for a paper account, no reconciliation before its books are open."""
-    if account.mode == Mode.PAPER:
-        return []
+    """What can be asked for this account; no reconciliation before its books are open."""
     return [fact for fact in Fact if account.books_opened_at is not None or fact not in _OF_OPEN_BOOKS]
 
 
@@ -69,14 +67,11 @@ def chore_names(account: Account) -> dict[Fact, str]:
 def request_sync(account: Account, facts: Sequence[Fact], *, reason: str, by: Actor) -> list[Fact]:
     """Ring for these facts; returns those that were rung, the others are being fetched already.
 
-    Raises ``Problem``: 403 without the right, 400 for no facts, 409 for a paper account, which has no exchange, and for
-    a reconciliation of books that are not open.
+    Raises ``Problem``: 403 without the right, 400 for no facts, 409 for a reconciliation of books that are not open.
     """
     by.require(Right.SYNC)
     if not facts:
         raise Problem(400, "NOTHING_TO_SYNC", "Say what to fetch.")
-    if account.mode == Mode.PAPER:
-        raise Problem(409, "NO_EXCHANGE", f"{account.name} is a paper account: there is no exchange to ask.")
     if missing := set(facts) - set(facts_of(account)):
         names = ", ".join(sorted(missing))
         raise Problem(409, "BOOKS_NOT_OPEN", f"The books of {account.name} are not open yet: no {names}.")

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from exchanges.connections import adapter_for
 from exchanges.host_clock import sample
-from exchanges.models import Account
+from exchanges.models import Account, Mode
+from exchanges.paper.feed import what_the_market_did
+from exchanges.paper.public import public_market
 from exchanges.reports import ReadFailed, TradeReport
 from exchanges.syncing import sync_balances, sync_instruments, sync_quotes
 from execution_project.common.actors import engine
@@ -15,6 +17,7 @@ from execution_project.common.chores import answering, ring_chore
 from execution_project.common.models import Chore
 from orders import following, sending
 from orders.boot import finish_boot
+from orders.ingest import ingest
 from orders.models import Command
 from orders.queues import HOUSEKEEPING_QUEUE
 from orders.reconciliation import NotReconciled, reconcile
@@ -88,6 +91,23 @@ def refresh_instruments(account_id: int) -> None:
         sync_instruments(account)
 
 
+def refresh_public_quotes(exchange: str) -> None:
+    """Best bid and ask of the market that feeds paper accounts, where no account of it does."""
+    account = public_market(exchange)
+    if account is not None:
+        with answering(f"quotes:{account.exchange}:{account.mode}", expected=ReadFailed):
+            sync_quotes(account)
+
+
+def refresh_public_instruments(exchange: str) -> None:
+    """Pairs, filters and status of it, and of the paper market that copies them."""
+    account = public_market(exchange)
+    if account is not None:
+        with answering(f"instruments:{account.exchange}:{account.mode}", expected=ReadFailed):
+            sync_instruments(account)
+            sync_instruments(Account.objects.filter(exchange=exchange, mode=Mode.PAPER).earliest("pk"))
+
+
 def refresh_balances(account_id: int) -> None:
     """The account's balances, compared with its ledger."""
     with answering(f"balances:{account_id}", expected=(ReadFailed, NotReconciled)):
@@ -130,6 +150,15 @@ def reconcile_after_boot(account_id: int) -> None:
     """All parts, and then the halt of the start is lifted."""
     with answering(f"reconcile-boot:{account_id}"):
         finish_boot(Account.objects.get(pk=account_id))
+
+
+def match_paper(account_id: int) -> None:
+    """The open orders of a paper account against the market of now; what traded is booked like a stream's event."""
+    with answering(f"paper:{account_id}"):
+        account = Account.objects.get(pk=account_id)
+        reports = what_the_market_did(account)
+        if reports and ingest(account, reports, by=engine("paper", "the market moved")).new_fills:
+            _refresh_balances_soon(account_id)
 
 
 def sample_clock(account_id: int) -> None:

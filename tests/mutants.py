@@ -146,6 +146,20 @@ MUTANTS = (
         f"{INVARIANTS}08_stale_books_do_not_grow.py::test_invariant_08_a_failed_query_renews_nothing",
     ),
     Mutant(
+        "7: a paper account with a host or a key is refused by the sender",
+        "exchanges/connections.py",
+        "if account.rest_url or account.ws_url or account.api_key_sealed or account.api_secret_sealed:",
+        "if bool(account.name == 0):",
+        "tests/integration/test_paper_opens_nothing.py::test_a_row_that_was_tampered_with_is_refused_by_the_sender",
+    ),
+    Mutant(
+        "7: a live account that is not armed sends nothing",
+        "orders/claiming.py",
+        "_arming_refusal(order)\n        or _reduce_only_refusal(order, states)",
+        "_reduce_only_refusal(order, states)",
+        "tests/orders/test_arming_at_the_claim.py",
+    ),
+    Mutant(
         "7: the sender looks at the account's mode",
         "exchanges/connections.py",
         "if not re.match(PLAIN_URL, url) or not fits.get(Mode(account.mode), False):",

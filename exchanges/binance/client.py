@@ -18,7 +18,7 @@ from urllib.parse import quote
 import requests
 from binance.client import Client
 
-from exchanges.adapters import Credentials
+from exchanges.adapters import NOBODY, Credentials
 from exchanges.binance.signing import signer_for
 from exchanges.http.calls import (
     HIDDEN,
@@ -129,7 +129,8 @@ class BinanceClient(Client):  # type: ignore[misc]  # the library is untyped
             session.close()
 
     def _get_headers(self) -> dict[str, str]:
-        return {"Accept": "application/json", "User-Agent": USER_AGENT, "X-MBX-APIKEY": self.API_KEY}
+        key = {} if NOBODY.key == self.API_KEY else {"X-MBX-APIKEY": self.API_KEY}
+        return {"Accept": "application/json", "User-Agent": USER_AGENT, **key}
 
     def _init_session(self) -> requests.Session:
         return new_session(self._transport, self._get_headers())

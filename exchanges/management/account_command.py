@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from exchanges.accounts import AccountRefused
 from exchanges.connections import WrongHost
 from exchanges.credentials import CredentialsUnreadable
-from exchanges.models import Account, Mode
+from exchanges.models import Account
 from exchanges.reports import OutcomeKind, ReadFailed
 from execution_project.common.management_command import EngineCommand, Partly, Refused
 from execution_project.common.problems import Problem
@@ -35,22 +35,14 @@ class AccountCommand(EngineCommand):
             raise Refused("UNKNOWN_ACCOUNT", f"There is no account {name!r}. Accounts: {known}.")
         return account
 
-    def accounts(self, names: Sequence[str], *, at_exchange: bool = True) -> list[Account]:
-        """The accounts of these names; without names all, with ``at_exchange`` those that have an exchange to ask.
-
-        Raises ``Refused`` for an unknown name, for a paper account where an exchange is needed, and when none is left.
-        """
+    def accounts(self, names: Sequence[str]) -> list[Account]:
+        """The accounts of these names; without names all. Raises ``Refused`` for an unknown name, and without any."""
         if not names:
-            every = Account.objects.order_by("name")
-            found = list(every.exclude(mode=Mode.PAPER) if at_exchange else every)
+            found = list(Account.objects.order_by("name"))
             if not found:
                 raise Refused("NO_ACCOUNT", "There is no account to ask for: make one with add_account.")
             return found
-        found = [self.account(name) for name in dict.fromkeys(names)]
-        for account in found:
-            if at_exchange and account.mode == Mode.PAPER:
-                raise Refused("PAPER_ACCOUNT", f"{account.name} is a paper account: there is no exchange to ask.")
-        return found
+        return [self.account(name) for name in dict.fromkeys(names)]
 
     def for_each(self, accounts: Sequence[Account], act: Callable[[Account], tuple[dict[str, Any], str]]) -> None:
         """Answer for each account with what ``act`` returns; one that fails does not keep the others from their turn.

@@ -2,106 +2,39 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 
+from exchanges.matching.sides import BookSide
 from exchanges.matching.types import EndReason, Fill, Incoming, Level, Outcome, Resting, SelfTrade, Side, TimeInForce
 
 ZERO = Decimal(0)
-
-
-class _BookSide:
-    """Depth and resting orders of one side; best price first for the depth."""
-
-    __slots__ = ("arrival", "depth", "prices", "queues", "side")
-
-    def __init__(self, side: Side) -> None:
-        self.side = side
-        self.depth: list[list[Decimal]] = []
-        self.arrival = 0
-        self.prices: list[Decimal] = []
-        self.queues: dict[Decimal, deque[Resting]] = {}
-
-    def reaches(self, price: Decimal, limit: Decimal | None) -> bool:
-        """Whether a taker limited to `limit` may trade at `price` on this side."""
-        if limit is None:
-            return True
-        return price <= limit if self.side is Side.SELL else price >= limit
-
-    def best_resting_price(self) -> Decimal | None:
-        if not self.prices:
-            return None
-        return self.prices[0] if self.side is Side.SELL else self.prices[-1]
-
-    def best_depth_price(self) -> Decimal | None:
-        while self.depth and not self.depth[0][1]:
-            del self.depth[0]
-        return self.depth[0][0] if self.depth else None
-
-    def best_price(self) -> Decimal | None:
-        resting, depth = self.best_resting_price(), self.best_depth_price()
-        if resting is None:
-            return depth
-        if depth is None:
-            return resting
-        return min(resting, depth) if self.side is Side.SELL else max(resting, depth)
-
-    def add(self, order: Resting) -> None:
-        queue = self.queues.get(order.price)
-        if queue is None:
-            insort(self.prices, order.price)
-            queue = self.queues[order.price] = deque()
-        queue.append(order)
-
-    def remove(self, order: Resting) -> None:
-        queue = self.queues[order.price]
-        if queue[0] is order:
-            queue.popleft()
-        else:
-            queue.remove(order)
-        if not queue:
-            del self.queues[order.price]
-            del self.prices[bisect_left(self.prices, order.price)]
-
-    def resting_best_first(self) -> Iterator[Resting]:
-        """Resting orders by price, then time; a copy, so that the caller may remove while walking."""
-        prices = list(self.prices) if self.side is Side.SELL else list(reversed(self.prices))
-        for price in prices:
-            yield from list(self.queues.get(price, ()))
-
-    def levels(self) -> list[Level]:
-        """Displayed levels, best first, depth and resting orders added up."""
-        totals: dict[Decimal, Decimal] = {}
-        for price, quantity in self.depth:
-            if quantity:
-                totals[price] = totals.get(price, ZERO) + quantity
-        for price, queue in self.queues.items():
-            totals[price] = totals.get(price, ZERO) + sum((order.remaining for order in queue), ZERO)
-        return sorted(totals.items(), reverse=self.side is Side.BUY)
 
 
 class Book:
     """Order book of one instrument.
 
     Liquidity is (a) displayed depth, replaced by `set_depth` and remembered as consumed until then, and (b) resting
-    orders. Priority is price, then time; depth carries the time of its last refresh. With `queue_model` a resting
-    order waits behind the quantity displayed at its price when it arrived, and only prints at that price shorten the
-    queue (the pessimistic model for paper trading); without it a print reaches resting orders directly.
+    orders. Priority is price, then time; depth carries the time of its last refresh. Without `queue_model` a print
+    reaches resting orders directly.
+
+    With `queue_model`, the pessimistic model for paper trading: a resting order waits behind the quantity displayed at
+    its price when it arrived, and only prints at that price shorten the queue; a print beyond its price fills it whole.
+    What was taken of a level stays taken until the quantity shown there changes, and depth that comes onto or through
+    a resting order fills it up to what is shown.
     """
 
     def __init__(self, *, queue_model: bool = False) -> None:
         self._queue_model = queue_model
-        self._bids = _BookSide(Side.BUY)
-        self._asks = _BookSide(Side.SELL)
+        self._bids = BookSide(Side.BUY)
+        self._asks = BookSide(Side.SELL)
         self._orders: dict[int, Resting] = {}
         self._arrivals = 0
         self.version = 0
         """Grows by one with every change of the book."""
 
-    def _side(self, side: Side) -> _BookSide:
+    def _side(self, side: Side) -> BookSide:
         return self._bids if side is Side.BUY else self._asks
 
     def _next_arrival(self) -> int:
@@ -203,12 +136,25 @@ class Book:
             outcome.end = EndReason.IOC_REMAINDER
         return outcome
 
-    def restore(self, order_id: int, owner: str, side: Side, price: Decimal, remaining: Decimal) -> None:
-        """Put an order on the book behind all others at its price, without matching it."""
+    def restore(
+        self,
+        order_id: int,
+        owner: str,
+        side: Side,
+        price: Decimal,
+        remaining: Decimal,
+        *,
+        ahead: Decimal | None = None,
+    ) -> None:
+        """Put an order on the book behind all others at its price, without matching it.
+
+        `ahead`: its place in the queue when that is known from before (queue model).
+        """
         book = self._side(side)
         resting = Resting(order_id, owner, side, price, remaining, self._next_arrival())
         if self._queue_model:
-            resting.ahead = sum((quantity for level, quantity in book.depth if level == price), ZERO)
+            # All that is shown there, also what was taken in this model: the market has not lost it.
+            resting.ahead = book.shown.get(price, ZERO) if ahead is None else ahead
         book.add(resting)
         self._orders[order_id] = resting
 
@@ -239,9 +185,29 @@ class Book:
         self._check_depth(bids, asks)
         arrival = self._next_arrival()
         for book, levels in ((self._bids, bids), (self._asks, asks)):
-            book.depth = [[price, quantity] for price, quantity in levels if quantity > 0]
+            remembers = self._queue_model
+            book.depth = [
+                [price, book.left_of(price, quantity) if remembers else quantity]
+                for price, quantity in levels
+                if quantity > 0
+            ]
+            book.shown = {price: quantity for price, quantity in levels if quantity > 0}
             book.arrival = arrival
         return [*self._meet_depth(self._bids), *self._meet_depth(self._asks)]
+
+    def shown(self, side: Side) -> list[tuple[Decimal, Decimal, Decimal]]:
+        """The displayed depth of one side as (price, shown, left), best first."""
+        book = self._side(side)
+        left = {level[0]: level[1] for level in book.depth}
+        prices = sorted(book.shown, reverse=side is Side.BUY)
+        return [(price, book.shown[price], left.get(price, ZERO)) for price in prices]
+
+    def remember(self, side: Side, levels: Sequence[tuple[Decimal, Decimal, Decimal]]) -> None:
+        """Take up what `shown` told of one side before, without matching anything."""
+        book = self._side(side)
+        book.shown = {price: shown for price, shown, _ in levels}
+        book.depth = [[price, left] for price, _, left in levels]
+        book.arrival = self._next_arrival()
 
     def trade_print(self, price: Decimal, quantity: Decimal, aggressor: Side) -> tuple[list[Fill], Decimal]:
         """A trade seen in the market: fills resting orders at or through `price`, up to `quantity`.
@@ -251,19 +217,26 @@ class Book:
         book = self._side(aggressor.opposite)
         fills: list[Fill] = []
         self.version += 1
+        left, queued = quantity, ZERO
         for order in book.resting_best_first():
-            if not quantity or not book.reaches(order.price, price):
+            if (not left and not queued) or not book.reaches(order.price, price):
                 break
-            if self._queue_model and order.ahead:
-                # A print through the price has emptied the queue in front; one at the price only shortens it.
-                passed = min(order.ahead, quantity) if order.price == price else order.ahead
-                order.ahead -= passed
-                if order.price == price:
-                    if order.ahead:
-                        break
-                    quantity -= passed
-            traded = min(order.remaining, quantity)
+            if self._queue_model and order.price != price:
+                # The market traded beyond the price: whoever stood there, we and those in front, was filled.
+                order.ahead = ZERO
+                fills.append(self._fill_resting(book, order, order.remaining, None))
+                continue
+            if self._queue_model:
+                # Two orders at one price stand behind the same queue: what passed the first has passed the second.
+                passed = min(max(order.ahead - queued, ZERO), left)
+                queued += passed
+                left -= passed
+                order.ahead = max(order.ahead - queued, ZERO)
+                if order.ahead:
+                    continue
+            traded = min(order.remaining, left)
             if traded:
+                left -= traded
                 quantity -= traded
                 fills.append(self._fill_resting(book, order, traded, None))
         return fills, quantity
@@ -297,7 +270,7 @@ class Book:
                 return True
         return False
 
-    def _take(self, order: Incoming, book: _BookSide, outcome: Outcome) -> None:
+    def _take(self, order: Incoming, book: BookSide, outcome: Outcome) -> None:
         while outcome.leaves:
             price = book.best_price()
             if price is None or not book.reaches(price, order.limit):
@@ -325,14 +298,14 @@ class Book:
             outcome.leaves -= traded
             self.version += 1
 
-    def _fill_resting(self, book: _BookSide, maker: Resting, quantity: Decimal, taker_id: int | None) -> Fill:
+    def _fill_resting(self, book: BookSide, maker: Resting, quantity: Decimal, taker_id: int | None) -> Fill:
         maker.remaining -= quantity
         if not maker.remaining:
             book.remove(maker)
             del self._orders[maker.order_id]
         return Fill(maker.price, quantity, book.side.opposite, taker_id, maker.order_id)
 
-    def _meet_depth(self, book: _BookSide) -> list[Fill]:
+    def _meet_depth(self, book: BookSide) -> list[Fill]:
         other = self._side(book.side.opposite)
         fills: list[Fill] = []
         best = other.best_depth_price()
@@ -341,6 +314,9 @@ class Book:
         for order in book.resting_best_first():
             if not book.reaches(order.price, best):
                 break
+            if self._queue_model:
+                fills.extend(self._meet_shown(book, other, order))
+                continue
             if order.price != best:
                 fills.append(self._fill_resting(book, order, order.remaining, None))
                 continue
@@ -349,3 +325,15 @@ class Book:
                 other.depth[0][1] -= traded
                 fills.append(self._fill_resting(book, order, traded, None))
         return fills
+
+    def _meet_shown(self, book: BookSide, other: BookSide, order: Resting) -> Iterator[Fill]:
+        """Fill a resting order by the levels of the other side that stand on or beyond its price, up to what is left
+        of them, at its own price."""
+        for level in other.depth:
+            if not order.remaining or not other.reaches(level[0], order.price):
+                return
+            traded = min(order.remaining, level[1])
+            if traded:
+                level[1] -= traded
+                order.ahead = ZERO
+                yield self._fill_resting(book, order, traded, None)

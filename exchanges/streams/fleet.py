@@ -23,6 +23,7 @@ from exchanges.connections import host_of, refuse_wrong_host, refuse_wrong_url
 from exchanges.credentials import credentials_of
 from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account, Exchange, Instrument, Mode, StreamKind
+from exchanges.paper.public import public_markets
 from exchanges.quotes import Levels20, store_books
 from exchanges.reports import Report
 from exchanges.streams import binance, bounds, btcturk
@@ -465,7 +466,7 @@ class Fleet:
     def _wanted(self) -> Wanted:
         accounts = accounts_with_streams()
         markets: dict[str, tuple[Account, dict[str, int]]] = {}
-        for account in accounts:
+        for account in [*accounts, *public_markets()]:
             name = f"{account.exchange}:{account.mode}"
             if name in markets:
                 continue

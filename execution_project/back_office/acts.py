@@ -446,11 +446,9 @@ class SyncAct(Act):
         account = self.account
         return Effect(
             f"Sync {account.name}",
-            "" if account.mode == "paper" else "Fetch now",
+            "Fetch now",
             "calm",
-            ["A paper account has no exchange to ask."]
-            if account.mode == "paper"
-            else [
+            [
                 "The housekeeping workers ask the exchange and store its answers; this page shows how far they are.",
                 "What is being fetched already is not asked for twice.",
                 f"Instruments and quotes serve all {account.mode} accounts at {account.get_exchange_display()}.",

@@ -246,7 +246,7 @@ def _account_lines(accounts: Sequence[Account], now: datetime) -> list[AccountLi
         .annotate(newest=Max("confirmed_at"))
         .order_by()
     }
-    clocks = HostClock.objects.in_bulk([host_of(account) for account in accounts if account.mode != Mode.PAPER])
+    clocks = HostClock.objects.in_bulk([host_of(account) for account in accounts])
     lines = []
     for account in accounts:
         balance, quote = balances.get(account.pk), quotes.get((account.exchange, account.mode))

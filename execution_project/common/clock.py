@@ -20,6 +20,10 @@ class Clock(Protocol):
         """Seconds from an arbitrary start; never goes back."""
         ...
 
+    def sleep(self, by: timedelta) -> None:
+        """Let that much time pass on this clock."""
+        ...
+
 
 class SystemClock:
     """The machine's own clocks."""
@@ -31,6 +35,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """``time.monotonic()``."""
         return time.monotonic()
+
+    def sleep(self, by: timedelta) -> None:
+        """Wait."""
+        time.sleep(by.total_seconds())
 
 
 class ManualClock:
@@ -53,6 +61,10 @@ class ManualClock:
         self._now += by
         self._monotonic += by.total_seconds()
 
+    def sleep(self, by: timedelta) -> None:
+        """Move forward at once."""
+        self.advance(by)
+
 
 _clock: Clock = SystemClock()
 
@@ -70,6 +82,12 @@ def now_ms() -> int:
 def monotonic() -> float:
     """Monotonic seconds of the clock in use."""
     return _clock.monotonic()
+
+
+def sleep(by: timedelta) -> None:
+    """Let time pass on the clock in use: the machine's waits, one that moves by hand jumps."""
+    if by > timedelta(0):
+        _clock.sleep(by)
 
 
 def to_ms(moment: datetime) -> int:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from exchanges.connections import WrongHost, adapter_for
 from exchanges.freshness import PARTS, mark_fresh
-from exchanges.models import Account, Mode
+from exchanges.models import Account
 from exchanges.reports import ReadFailed
 from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor
@@ -53,8 +53,6 @@ def reconcile(
     unknown = sorted(set(parts) - set(PARTS))
     if unknown or not parts:
         raise Problem(400, "INVALID_PARAMETER", f"parts: one or more of {', '.join(PARTS)}.")
-    if account.mode == Mode.PAPER:
-        raise Problem(409, "NO_EXCHANGE", f"{account.name} is a paper account: there is no exchange to compare with.")
     if account.books_opened_at is None:
         raise Problem(409, "BOOKS_NOT_OPEN", f"The books of {account.name} are not open: run open_books.")
     chosen = tuple(part for part in PARTS if part in parts)

@@ -14,12 +14,10 @@ CONTROL = "health"
 def evaluate(inputs: GateInputs) -> ControlResult:
     """Deny while the books are closed: available funds would be a guess. Deny what increases exposure while a part of
     the books was not compared with the exchange in time, or while a difference blocks the account
-    (docs/risk-controls.md §4); what reduces passes. A paper account has no exchange to compare with."""
+    (docs/risk-controls.md §4); what reduces passes."""
     account = inputs.intent.account
     if not inputs.intent.books_open:
         return _breach("BOOKS_NOT_OPEN", f"The books of {account} are not open: run open_books {account}.")
-    if inputs.intent.mode == "paper":
-        return ControlResult(NUMBER, CONTROL, ControlOutcome.PASS)
     stale, blocked_by = inputs.reconciled.stale_parts(inputs.now), inputs.reconciled.blocked_by
     seen: dict[str, Any] = {"stale": stale, "blocked_by": blocked_by}
     if (stale or blocked_by) and inputs.is_reducing:

@@ -21,6 +21,8 @@ def test_one_small_round_of_every_case_runs() -> None:
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith(("EXEC_", "DATABASE_"))},
             "BENCH_BOOKS": "300,200,50/100",
+            "REPLAY_ORDERS": "20",
+            "REPLAY_SECONDS": "30",
         },
         capture_output=True,
         text=True,

@@ -349,11 +349,13 @@ def test_sync_wants_something_to_fetch_and_an_exchange(operator: Client) -> None
     address = reverse("admin:act_sync", args=[young.pk])
     assert "reconciled trades" not in text_of(operator.get(address))
     assert operator.post(address, {"reason": "x", "facts": ["reconciled_trades"]}).status_code == 400
+    assert not OrmQ.objects.exists()
     paper = AccountFactory(mode="paper", rest_url="")
     address = reverse("admin:act_sync", args=[paper.pk])
-    assert "no exchange to ask" in text_of(operator.get(address))
-    assert operator.post(address, {"facts": ["quotes"], "reason": "x"}).status_code == 400
-    assert not OrmQ.objects.exists()
+    assert operator.post(address, {"facts": ["balances"], "reason": "x"}).status_code == 302, (
+        "an exchange like any other"
+    )
+    assert OrmQ.objects.count() == 1
 
 
 # --------------------------------------------------------------------------------------------------- what all have

@@ -40,7 +40,7 @@ def seeded(transactional_db: None, simulator: Simulator, settings: LazySettings,
 
 
 def test_seed_makes_both_accounts_once_and_shows_the_same_secrets_again(seeded: Path) -> None:
-    names = ["sim-binance", "sim-btcturk"]
+    names = ["paper-binance", "sim-binance", "sim-btcturk"]
     assert list(Account.objects.order_by("name").values_list("name", flat=True)) == names
     assert not Account.objects.filter(books_opened_at__isnull=True).exists()
     assert Instrument.objects.filter(exchange="btcturk", symbol="BTCTRY").exists()
@@ -49,7 +49,7 @@ def test_seed_makes_both_accounts_once_and_shows_the_same_secrets_again(seeded: 
     holdings = Holding.objects.count()
     call_command("seed", stdout=StringIO())
     assert (seeded / "run" / "welcome.txt").read_text() == first
-    assert (Account.objects.count(), ApiKey.objects.count(), Limit.objects.count()) == (2, 1, 2)
+    assert (Account.objects.count(), ApiKey.objects.count(), Limit.objects.count()) == (3, 1, 3)
     assert (Holding.objects.count(), get_user_model().objects.count()) == (holdings, 1)
 
 

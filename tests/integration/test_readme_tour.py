@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+from decimal import Decimal
 
 import pytest
 
-from exchanges.models import Quote
+from exchanges.accounts import add_account
+from exchanges.models import Account, Quote
+from exchanges.syncing import sync_instruments
 from execution_project.common import clock
-from tests.engines import Engine, make_engine, started
+from positions.opening import open_books
+from positions.paper_deposits import deposit
+from risk.limits import tighten_or_set
+from tests.engines import BY, Engine, make_engine, started
 from tests.integration.documents import blocks, run_python, run_shell
 from tests.processes import Processes, current_database_url
 from tests.waiting import wait_until
@@ -20,6 +26,15 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 def start_everything(engine: Engine, processes: Processes) -> tuple[dict[str, str], dict[str, str]]:
     """Both exchanges, every cluster, ticker and web; returns the names to put in place and the environment."""
     turk = make_engine(engine.simulator, exchange="btcturk")
+    Account.objects.filter(pk=engine.account.pk).update(
+        ws_url=engine.simulator.url.replace("http", "ws") + "/ws-api/v3"
+    )
+    paper = add_account("paper", exchange="binance", mode="paper", by=BY)
+    sync_instruments(paper)
+    deposit(paper, "USDT", Decimal(100_000), reason="a tour", by=BY)
+    tighten_or_set("max_order_notional", "paper", "account", "paper", Decimal(25_000), reason="a tour", by=BY)
+    open_books(paper, by=BY)
+    processes.manage("run_streams")
     for queue in ("submit-binance", "submit-btcturk", "cancel-binance", "cancel-btcturk", "housekeeping"):
         processes.manage("run_cluster", queue)
     processes.manage("run_ticker")
@@ -27,7 +42,7 @@ def start_everything(engine: Engine, processes: Processes) -> tuple[dict[str, st
     placed_at = clock.now()
     wait_until(lambda: Quote.objects.filter(confirmed_at__gt=placed_at).count() >= 8, 30, "quotes of both exchanges")
     wait_until(started, 30, "the start to be reconciled")
-    names = {"sim-binance": engine.account.name, "sim-btcturk": turk.account.name}
+    names = {"sim-binance": engine.account.name, "sim-btcturk": turk.account.name, "paper-binance": "paper"}
     return names, {"BASE": f"{base}/api/exec", "KEY": engine.api_key}
 
 

@@ -71,8 +71,8 @@ def test_closed_books_let_nothing_pass() -> None:
     assert health.evaluate(inputs(order=sale(**closed))).code == "BOOKS_NOT_OPEN"
 
 
-def test_a_paper_account_has_no_exchange_to_be_compared_with() -> None:
-    assert health.evaluate(inputs(order=intent(mode="paper"), reconciled=Reconciled())).outcome is ControlOutcome.PASS
+def test_a_paper_account_is_compared_with_its_exchange_like_any_other() -> None:
+    assert health.evaluate(inputs(order=intent(mode="paper"), reconciled=Reconciled())).code == "RECONCILIATION_STALE"
 
 
 @pytest.mark.django_db

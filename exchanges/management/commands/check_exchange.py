@@ -24,7 +24,7 @@ class Command(AccountCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check account by account."""
-        accounts = self.accounts(options["accounts"], at_exchange=False)
+        accounts = self.accounts(options["accounts"])
         width = max(len(account.name) for account in accounts)
         wrong = 0
         for account in self.progress(accounts, "accounts"):

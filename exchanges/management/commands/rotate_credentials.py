@@ -10,7 +10,7 @@ from exchanges.accounts import replace_credentials
 from exchanges.credentials import is_sealed_under_first_key
 from exchanges.management.account_command import AccountCommand
 from exchanges.management.secret_input import add_secret_arguments, read_secret
-from exchanges.models import Account
+from exchanges.models import Account, Mode
 from exchanges.resealing import reseal
 from execution_project.common.actors import command
 from execution_project.common.management_command import ExitCode, Refused
@@ -61,4 +61,5 @@ class Command(AccountCommand):
             said = "would be sealed again." if self.dry_run else "sealed again."
             return {"resealed": resealed}, said if resealed else "replaced meanwhile."
 
-        self.for_each(self.accounts(names), act)
+        found = self.accounts(names)
+        self.for_each([account for account in found if names or account.mode != Mode.PAPER], act)

@@ -30,7 +30,7 @@ class Command(AccountCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """A line for each, and a count."""
-        accounts = self.accounts(options["account"], at_exchange=False) if options["account"] else None
+        accounts = self.accounts(options["account"]) if options["account"] else None
         rows = listed_breaks(None if accounts is None else [account.name for account in accounts])
         rows = list(rows.filter(status__in=options["status"] or LISTED)[:NEWEST])
         documents = [break_document(row) for row in rows]

@@ -22,10 +22,12 @@ from execution_project.common.api_keys import create_api_key
 from execution_project.common.models import ApiKey, ApiKeyUse, Strategy
 from execution_project.common.rights import EVERYTHING
 from positions.opening import open_books
+from positions.paper_deposits import deposit
 from risk.limits import newest, tighten_or_set
 
 ACCOUNT = "sim-binance"
 ACCOUNTS = {ACCOUNT: Exchange.BINANCE, "sim-btcturk": Exchange.BTCTURK}
+PAPER_ACCOUNT = "paper-binance"
 STREAM_PATHS = {Exchange.BINANCE: "/ws-api/v3", Exchange.BTCTURK: "/ws"}
 STRATEGY = "demo"
 API_KEY_NAME = "first"
@@ -51,12 +53,15 @@ class Command(BaseCommand):
         Strategy.objects.get_or_create(name=STRATEGY)
         for name, exchange in ACCOUNTS.items():
             self._seed_account(self._account(name, exchange))
+        if settings.EXEC_PAPER_MARKET == Mode.SANDBOX:
+            self._seed_account(self._paper_account())
         run = Path(settings.EXEC_DATA_DIR) / "run"
         run.mkdir(parents=True, exist_ok=True)
         api_key = self._secret(run / "api-key", self._new_api_key)
         password = self._secret(run / "admin-password", self._new_admin)
         self._welcome(run / "welcome.txt", api_key, password)
-        self.stdout.write(f"Seeded: accounts {', '.join(ACCOUNTS)}, {Instrument.objects.count()} instruments.")
+        names = ", ".join(Account.objects.order_by("name").values_list("name", flat=True))
+        self.stdout.write(f"Seeded: accounts {names}, {Instrument.objects.count()} instruments.")
 
     def _seed_account(self, account: Account) -> None:
         """Instruments, quotes, a limit and open books."""
@@ -74,6 +79,17 @@ class Command(BaseCommand):
             )
         if account.books_opened_at is None:
             open_books(account, by=BY)
+
+    def _paper_account(self) -> Account:
+        """A paper account in the simulator's market, with the same money as its simulator account."""
+        account = Account.objects.filter(name=PAPER_ACCOUNT).first()
+        if account is not None:
+            return account
+        account = add_account(PAPER_ACCOUNT, exchange=Exchange.BINANCE, mode=Mode.PAPER, by=BY)
+        sync_instruments(account)
+        for asset, amount in BALANCES[Exchange.BINANCE].items():
+            deposit(account, asset, Decimal(amount), reason="a start on paper", by=BY)
+        return account
 
     def _account(self, name: str, exchange: Exchange) -> Account:
         """The simulator account, its twin at the simulator, and the URLs on which the simulator listens this time."""

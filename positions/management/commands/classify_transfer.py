@@ -80,7 +80,7 @@ class Command(AccountCommand):
 
     def _list(self, names: list[str] | None) -> None:
         empty = True
-        for account in self.accounts(names or [], at_exchange=False):
+        for account in self.accounts(names or []):
             for item in unexplained(account):
                 empty = False
                 posting = item.posting

@@ -51,7 +51,7 @@ class Command(AccountCommand):
         self._table(COLUMNS, rows)
 
     def _shown(self, names: Sequence[str], as_of: datetime | None) -> list[ShownPosition]:
-        accounts = Account.objects.filter(pk__in=[account.pk for account in self.accounts(names, at_exchange=False)])
+        accounts = Account.objects.filter(pk__in=[account.pk for account in self.accounts(names)])
         wanted = Q(account__in=accounts) if as_of is None else Q(account__in=accounts_with_books(accounts, as_of))
         found = Position.objects.filter(wanted).select_related("account", "instrument", "strategy")
         rows = list(found.order_by("account__name", "instrument__symbol", "strategy__name"))

@@ -36,7 +36,7 @@ class Command(AccountCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Check everything, repair what was asked for, and check that again."""
         by = command("rebuild_books")
-        accounts = self.accounts(options["account"] or [], at_exchange=False)
+        accounts = self.accounts(options["account"] or [])
         subjects = subjects_of(accounts)
         found: list[Difference] = [difference for account in accounts for difference in check_ledger(account)]
         found += self._check(subjects)

@@ -24,7 +24,7 @@ class Command(AccountCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """A block for each scope: its lines, its equity, and how it stands against its high-water mark."""
-        wanted = {account.pk for account in self.accounts(options["account"], at_exchange=False)}
+        wanted = {account.pk for account in self.accounts(options["account"])}
         shown = stand_now()
         if options["account"]:
             shown = [one for one in shown if one.scope == "account" and one.owner_id in wanted]
