@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 
 from exchanges.connections import refuse_wrong_host
 from exchanges.credentials import seal_into
+from exchanges.emergency_kit import rewrite_configured_kit
 from exchanges.models import Account, Exchange, ForeignOrders, Mode
 from exchanges.paper.terms import DEFAULT_RATES, new_row
 from execution_project.common.actors import Actor
@@ -72,6 +73,7 @@ def add_account(
             if mode == Mode.PAPER:
                 new_row(account).save(force_insert=True)
             record("account.created", "account", name, by, evidence={"exchange": exchange, "mode": mode})
+            transaction.on_commit(lambda: rewrite_configured_kit(by=by), robust=True)
     except IntegrityError as error:
         if Account.objects.filter(name=name).exists():
             raise AccountRefused("name", f"There is an account {name} already; names are never reused.") from error
@@ -102,6 +104,7 @@ def replace_credentials(account: Account, key: str, secret: str, by: Actor) -> A
             by,
             evidence={"key_tail_before": before, "key_tail": changed.api_key_tail},
         )
+        transaction.on_commit(lambda: rewrite_configured_kit(by=by), robust=True)
     return changed
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
@@ -18,6 +19,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from exchanges.emergency_kit import age_of_kit
 from exchanges.host_clock import MAX_AGE, MAX_SKEW_MS
 from exchanges.models import Account, HostClock, HostPause
 from exchanges.rate_budget import sentence_of
@@ -25,7 +27,7 @@ from exchanges.streams.states import troubles
 from execution_project.common import clock
 from execution_project.common.api.authentication import client_address
 from execution_project.common.api_keys import InvalidApiKey, Throttled, authenticate
-from execution_project.common.models import QueueBeat
+from execution_project.common.models import Event, QueueBeat
 from execution_project.common.rights import OF_SCOPE, Right
 from execution_project.ticker import BEAT_NAME
 from orders.models import Order
@@ -33,6 +35,7 @@ from risk.inputs import Reconciled
 
 OLD_BEAT = timedelta(seconds=20)
 UNKNOWN_TOO_LONG = timedelta(minutes=2)
+KIT_WRITTEN_WITHIN = timedelta(seconds=5)
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -120,9 +123,26 @@ def _budget() -> Finding:
     return Finding.of("rate budget", wrong, "no host is paused or banned")
 
 
+def _emergency_kit() -> Finding:
+    """Whether the kit of the settings is there, closed to others, and younger than the last change of a key."""
+    if not settings.EXEC_EMERGENCY_KIT:
+        return Finding.of("emergency kit", [], "none is configured")
+    path = Path(settings.EXEC_EMERGENCY_KIT)
+    try:
+        mode, age = path.stat().st_mode & 0o777, age_of_kit(path)
+    except OSError as error:
+        return Finding.of("emergency kit", [f"cannot be looked at ({error.strerror}): run export_emergency_kit"], "")
+    wrong = [] if mode & 0o077 == 0 else [f"is open to others (mode {mode:o}): chmod 600 it"]
+    changes = Event.objects.filter(kind__in=["account.created", "account.credentials_replaced"]).order_by("-id")
+    last = changes.values_list("at", flat=True).first()
+    if last is not None and clock.now() - age < last - KIT_WRITTEN_WITHIN:
+        wrong.append(f"is older than the last change of an account ({last:%FT%TZ}): run export_emergency_kit")
+    return Finding.of("emergency kit", wrong, f"written {age.total_seconds() / 3600:.1f} h ago, with every key")
+
+
 CHECKS: tuple[Callable[[], Finding], ...] = (
     *(_migrations, _beats, _streams, _reconciliation),
-    *(_clocks, _unknown_orders, _budget),
+    *(_clocks, _unknown_orders, _budget, _emergency_kit),
 )
 
 

@@ -35,6 +35,9 @@ KNOWN_VARIABLES = {
     "EXEC_SECRET_KEY",
     "EXEC_SECRET_KEY_FALLBACKS",
     "EXEC_ENCRYPTION_KEYS",
+    "EXEC_EMERGENCY_KIT",
+    "EXEC_EMERGENCY_PASSPHRASE",
+    "EXEC_HEARTBEAT_FILE",
     "EXEC_ALLOWED_HOSTS",
     "EXEC_DATABASE_ROLE",
     "EXEC_HOST",
@@ -147,6 +150,13 @@ EXEC_PAPER_MARKET = _choice("EXEC_PAPER_MARKET", "sandbox", {"sandbox", "live"})
 # Live accounts send orders only where this says so and they were armed (arm_live).
 EXEC_LIVE_TRADING = _flag("EXEC_LIVE_TRADING", False)
 EXEC_VERSION = _read("EXEC_VERSION", "")
+EXEC_EMERGENCY_KIT = _read("EXEC_EMERGENCY_KIT", "")
+EXEC_EMERGENCY_PASSPHRASE = _read("EXEC_EMERGENCY_PASSPHRASE", "")
+if EXEC_EMERGENCY_KIT and not EXEC_EMERGENCY_PASSPHRASE:
+    raise ImproperlyConfigured(
+        "EXEC_EMERGENCY_KIT needs EXEC_EMERGENCY_PASSPHRASE (or EXEC_EMERGENCY_PASSPHRASE_FILE)."
+    )
+EXEC_HEARTBEAT_FILE = _read("EXEC_HEARTBEAT_FILE", str(EXEC_DATA_DIR / "run" / "heartbeat"))
 
 # ---------------------------------------------------------------------------------------------------------- database
 
@@ -171,6 +181,8 @@ _options: dict[str, Any] = {
     "options": f"-c lock_timeout=3s -c statement_timeout={_statement_timeout}"
     " -c idle_in_transaction_session_timeout=15s",
     "connect_timeout": 3,
+    # the gate's reads ask to be prepared (risk.reading); everything else is sent as text and never is
+    "prepare_threshold": 1_000_000,
     # a database host that vanishes without a word is noticed within seconds, not after TCP's quarter of an hour
     "keepalives_idle": 5,
     "keepalives_interval": 3,
@@ -380,6 +392,8 @@ EXEC_TICKS: dict[str, float] = {
     "orders.sweeping.recover_silent_claims": 5,
     "orders.sweeping.resume_answered_commands": 5,
     "orders.killing.cancel_in_latched_scopes": 2,
+    "orders.killing.ring_sweeps": 1,
+    "orders.flattening.ring_flattens": 1,
     "orders.sweeping.ring_probes": 1,
     "orders.sweeping.ring_following": 2,
     "orders.sweeping.ring_market_data": 1,
@@ -390,6 +404,7 @@ EXEC_TICKS: dict[str, float] = {
     "orders.reconciling_schedule.ring_trade_reconciliations": 15,
     "orders.reconciling_schedule.watch_books": 5,
     "orders.sweeping.ring_paper_matching": 0.5,
+    "orders.comparing_reservations.compare_reservations": 60,
     "orders.sweeping.prune_counters": 3600,
     "orders.confidence.note_confidence": 2,
     "positions.tasks.ring_restating": 1,

@@ -39,7 +39,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 STEADY_S = 60.0
 """A child that lived this long starts with the first pause again."""
 START_PATIENCE_S = 60.0
-STOP_PATIENCE_S = {"web": 15.0, "ticker": 25.0, "streams": 25.0, "simulator": 10.0, "demo": 2.0}
+STOP_PATIENCE_S = {"web": 15.0, "ticker": 25.0, "streams": 25.0, "watchdog": 5.0, "simulator": 10.0, "demo": 2.0}
 CLUSTER_STOP_SLACK_S = 15.0
 SAME_SIGNAL_S = 1.0
 COLOURS = (36, 33, 35, 32, 34, 96, 93, 95)
@@ -105,7 +105,7 @@ class Supervisor:
     """Starts, watches and stops everything; ``run`` returns the exit code."""
 
     def __init__(self, without: Iterable[str] = ()) -> None:
-        """``without``: parts to leave out (web, ticker, streams, simulator, seed, static, demo, a queue's name)."""
+        """``without``: parts to leave out: web, ticker, streams, watchdog, simulator, seed, static, demo, a queue."""
         # Seeds, demo orders and a simulated exchange have no place beside real money.
         self._without = set(without) | ({"simulator", "seed", "demo"} if settings.EXEC_ENV == "production" else set())
         self._data_dir = Path(settings.EXEC_DATA_DIR).resolve()
@@ -205,6 +205,9 @@ class Supervisor:
             self._add("ticker", "manage.py", "run_ticker")
         if "streams" not in self._without:
             self._add("streams", "manage.py", "run_streams")
+        if settings.EXEC_EMERGENCY_KIT and "watchdog" not in self._without:
+            self._run_step("kit", "manage.py", "export_emergency_kit", settings.EXEC_EMERGENCY_KIT)
+            self._add("watchdog", "manage.py", "watchdog", "--kit", settings.EXEC_EMERGENCY_KIT)
         if "web" not in self._without:
             self._await_port(self._add("web", *self._web_command()), settings.EXEC_HOST, settings.EXEC_PORT)
         self._welcome()

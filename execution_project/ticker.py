@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -24,6 +25,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import Task
 
+from exchanges.dead_man import write_heartbeat
 from exchanges.versions import announce
 from execution_project.common.installation import forget_prefix
 from execution_project.common.models import DeadTask, QueueBeat
@@ -35,6 +37,7 @@ STEP_S = 0.1
 BEAT_NAME = "ticker"
 """Row of ``QueueBeat`` by which readiness sees that ticks happen."""
 BEAT_EVERY_S = 2.0
+HEARTBEAT_EVERY_S = 1.0
 HANDED_OVER_WITHIN = timedelta(seconds=15)
 PRUNE_EVERY_S = 86_400.0
 SUCCESSES_KEPT = timedelta(days=1)
@@ -111,13 +114,18 @@ def registered_boot() -> Callable[[], object]:
 class Ticker:
     """The loop. It outlives a lost database, and an exception of one tick never reaches another.
 
-    ``boot`` is called before the first tick of a leader, and again when the database server was started anew.
+    ``boot`` is called before the first tick of a leader, and again when the database server was started anew or was
+    away for long.
     """
 
-    def __init__(self, ticks: list[Tick], boot: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self, ticks: list[Tick], boot: Callable[[], object] | None = None, heartbeat: Path | None = None
+    ) -> None:
+        """``heartbeat``: file that is written after each turn of a leader's loop, for the watchdog."""
         self._ticks = ticks
         self._boot = boot
-        self._server_started_at: Any = None
+        self._heartbeat = heartbeat
+        self._heart_beat_at = -HEARTBEAT_EVERY_S
         self._settled_on: Any = None
         self._stopping = False
         self._led_on: Any = None
@@ -162,6 +170,18 @@ class Ticker:
                 continue
             tick.due_at = now + tick.every_s
             self._call(tick)
+        self._beat_heart()
+
+    def _beat_heart(self) -> None:
+        """Every second at most. A file that cannot be written stops no tick: the watchdog will say so."""
+        now = time.monotonic()
+        if self._heartbeat is None or now - self._heart_beat_at < HEARTBEAT_EVERY_S:
+            return
+        self._heart_beat_at = now
+        try:
+            write_heartbeat(self._heartbeat)
+        except OSError as error:
+            log.error("the heartbeat cannot be written", file=str(self._heartbeat), error=str(error))
 
     def _leads(self) -> bool:
         """The lock belongs to a connection: a new connection has to win it again."""
@@ -178,27 +198,27 @@ class Ticker:
         return True
 
     def _boot_if_new(self) -> None:
-        """The first lead of this process is a start, and so is one on a database server that was started anew.
+        """A lead is a start: of the engine, on a database server that was started anew, or after an outage so long that
+        the watchdog may have acted.
 
-        No start is what a ticker takes over from one that beat a moment ago on the same server: it was killed, and the
-        engine around it went on.
+        No start is what a ticker takes over from one that beat a moment ago on the same server, be it itself: it was
+        killed, or lost its connection, and the engine around it went on.
         """
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT pg_postmaster_start_time(), EXISTS (SELECT 1 FROM common_queuebeat WHERE queue = %s"
+                "SELECT EXISTS (SELECT 1 FROM common_queuebeat WHERE queue = %s"
                 " AND beaten_at > greatest(pg_postmaster_start_time(), %s))",
                 [BEAT_NAME, timezone.now() - HANDED_OVER_WITHIN],
             )
             row = cursor.fetchone()
-        started_at, handed_over = row or (None, False)
         forget_prefix()
-        if self._boot is not None and started_at != self._server_started_at and not handed_over:
+        if self._boot is not None and not (row and row[0]):
             try:
                 self._boot()
             except Exception:
                 log.exception("the start failed and is tried again")
                 raise
-        self._server_started_at, self._settled_on = started_at, self._led_on
+        self._settled_on = self._led_on
 
     def _call(self, tick: Tick) -> None:
         try:

@@ -25,7 +25,7 @@ from orders.ingest import Ingested, apply_reports, lock_orders
 from orders.lifecycle import OrderStatus
 from orders.models import BreakKind, ExchangeOrder, Order, OrderType, Origin, Severity
 from orders.reserving import set_reservation
-from risk.gate import read_prices_of
+from risk.reading import read_prices_of
 from risk.trading_state import next_gate_seq
 
 ZERO = Decimal(0)

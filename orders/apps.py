@@ -10,5 +10,5 @@ class OrdersConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register what is found by being imported: acts that approvals carry out, and checks."""
-        from orders import breaks, checks, resolving  # noqa: F401
+        """Register what is found by being imported: acts that approvals carry out, checks, and what holds a latch."""
+        from orders import breaks, checks, killing, resolving  # noqa: F401

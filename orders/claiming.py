@@ -51,10 +51,11 @@ from orders.reserving import set_reservation
 from positions.models import Holding
 from risk.arming import refusal_of
 from risk.circuits import hash_of, open_circuits
-from risk.gate import Prices
+from risk.flattens import flatten_seq_of
 from risk.inputs import CASH_ASSETS, StateOfScope
 from risk.intent import lock_names, scopes_of
 from risk.models import Reservation
+from risk.reading import Prices
 from risk.trading_state import refusal, states_of
 
 RECV_WINDOW_MS = 5000
@@ -308,7 +309,7 @@ def _submit_refusal(
     scopes = _scopes(order)
     locks.share_trading_state(lock_names(scopes))
     states = states_of(scopes)
-    halted = refusal(states, order.gate_seq)
+    halted = refusal(states, order.gate_seq, flatten_seq_of(order.kill_id))
     if halted is not None:
         return "TRADING_HALTED", f"Not sent: {halted}."
     return (

@@ -24,6 +24,7 @@ def build_intent(
     price: Decimal | None,
     stop_price: Decimal | None,
     reduce_only: bool,
+    flatten_seq: int | None = None,
 ) -> Intent:
     """The typed intent that risk judges; quantities in base, ``quote_quantity`` in quote asset."""
     capabilities = CAPABILITIES[account.exchange]
@@ -54,4 +55,5 @@ def build_intent(
         reduce_only=reduce_only,
         fee_in_quote_rate=account.taker_fee_rate if capabilities.buy_fee_in_quote else Decimal(0),
         scopes=scopes_of(exchange=account.exchange, account=account.name, strategy=name, symbol=instrument.symbol),
+        flatten_seq=flatten_seq,
     )

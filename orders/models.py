@@ -90,6 +90,8 @@ class Order(models.Model):
     origin = models.CharField(max_length=8, choices=Origin.choices, default=Origin.ENGINE)
     # Only orders that were found at the exchange have passed no gate.
     decision_id = models.UUIDField(null=True)
+    # The kill whose confirmed flatten this order is a chunk of.
+    kill_id = models.UUIDField(null=True)
     idempotency_key = models.CharField(max_length=255)
     created_by = models.CharField(max_length=200)
     version = models.PositiveIntegerField(default=1)
@@ -145,6 +147,7 @@ class Order(models.Model):
             ),
             models.Index(fields=["idempotency_key", "created_by"], name="order_idempotency_key"),
             models.Index(fields=["status", "id"], name="order_status"),
+            models.Index(fields=["kill_id", "id"], name="order_of_kill", condition=Q(kill_id__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -12,9 +12,7 @@ from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import OperationalError
 from django.db.models import QuerySet
-from psycopg.errors import LockNotAvailable
 
 from exchanges.capabilities import CAPABILITIES
 from exchanges.filters import round_price, round_quantity
@@ -34,9 +32,11 @@ from orders.lifecycle import OrderStatus
 from orders.models import Command, CommandKind, ExchangeOrder, Order
 from orders.queues import submit_queue
 from orders.reserving import facts_of
-from risk.gate import Verdict, decide, read_inputs, read_prices_of, reservation_row
+from risk.flattens import flatten_seq_of
+from risk.gate import Verdict, clipped, decide, reservation_row, says_when_busy
 from risk.intent import Intent, lock_names
 from risk.models import Decision, Exposure
+from risk.reading import read_inputs, read_prices_of, read_surroundings
 
 DEFAULT_VALID_FOR = {"MARKET": timedelta(seconds=10)}
 LIMIT_VALID_FOR = timedelta(seconds=60)
@@ -46,7 +46,8 @@ LIMIT_VALID_FOR = timedelta(seconds=60)
 class OrderRequest:
     """What a client asks for. Quantities in base, ``quote_quantity`` in quote asset, ``valid_for`` in seconds.
 
-    ``round``: bring quantity and prices onto the exchange's grid instead of refusing what is off it.
+    ``round``: bring quantity and prices onto the exchange's grid instead of refusing what is off it. ``kill_id``: the
+    kill of whose confirmed flatten this is a chunk; no client can name one.
     """
 
     account: str
@@ -62,6 +63,7 @@ class OrderRequest:
     reduce_only: bool = False
     valid_for: int | None = None
     round: bool = False
+    kill_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,28 +93,20 @@ def place(
     if earlier is not None:
         return _replay(earlier, body_hash)
     intent, instrument, strategy = _intent(request, account)
-    prices = read_prices_of(instrument)
+    prices, surroundings = read_prices_of(instrument), read_surroundings(intent)
     mark = prefix()
-    try:
-        with ordered() as locks:
-            now = clock.now()
-            earlier = locks.idempotency(by.name, idempotency_key, body_hash, intent.order_id, now)
-            if earlier is not None:
-                return _replay(earlier, body_hash)
-            locks.share_trading_state(lock_names(intent.scopes))
-            locks.exposure(Exposure, intent.mode)
-            inputs, gate_seq = read_inputs(intent, prices)
-            verdict = decide(inputs, gate_seq, by=by)
-            order = _write(request, intent, instrument, strategy, verdict, mark, idempotency_key, account, by)
-    except OperationalError as error:
-        if isinstance(error.__cause__, LockNotAvailable):
-            raise Problem(
-                503,
-                "RISK_BUSY",
-                "The risk gate is busy; nothing was accepted. Send the same request with the same key again.",
-                headers={"Retry-After": "1"},
-            ) from error
-        raise
+    with says_when_busy(), ordered() as locks:
+        now = clock.now()
+        earlier = locks.idempotency(by.name, idempotency_key, body_hash, intent.order_id, now)
+        if earlier is not None:
+            return _replay(earlier, body_hash)
+        locks.share_trading_state(lock_names(intent.scopes))
+        locks.exposure(Exposure, intent.mode)
+        inputs, gate_seq = read_inputs(intent, prices, surroundings)
+        verdict = decide(clipped(inputs), gate_seq, by=by)
+        order = _write(
+            request, verdict.inputs.intent, instrument, strategy, verdict, mark, idempotency_key, account, by
+        )
     return Placed(order, verdict.decision, replayed=False)
 
 
@@ -120,8 +114,8 @@ def rehearse(request: OrderRequest, *, account: Account, by: Actor) -> Verdict:
     """The decision that the request would get now, without reserving or storing anything (``validate_only``)."""
     by.require(Right.PLACE)
     intent, instrument, _ = _intent(request, account)
-    inputs, gate_seq = read_inputs(intent, read_prices_of(instrument))
-    return decide(inputs, gate_seq, by=by)
+    inputs, gate_seq = read_inputs(intent, read_prices_of(instrument), read_surroundings(intent))
+    return decide(clipped(inputs), gate_seq, by=by)
 
 
 def _replay(earlier: IdempotencyKey, body_hash: str) -> Placed:
@@ -189,6 +183,7 @@ def _intent(request: OrderRequest, account: Account) -> tuple[Intent, Instrument
         price=request.price,
         stop_price=request.stop_price,
         reduce_only=request.reduce_only,
+        flatten_seq=flatten_seq_of(request.kill_id),
     )
     return intent, instrument, strategy
 
@@ -268,6 +263,7 @@ def _write(
         stop_price=intent.stop_price,
         time_in_force=request.time_in_force,
         reduce_only=request.reduce_only,
+        kill_id=request.kill_id,
         valid_until=now + valid_for,
         status=status,
         reason=first_breach["code"] if first_breach else "",
@@ -285,7 +281,11 @@ def _write(
         order.id,
         by,
         to_status=status.value,
-        evidence={"decision": str(verdict.decision.id), "breaches": [b["code"] for b in verdict.breaches]},
+        evidence={
+            "decision": str(verdict.decision.id),
+            "breaches": [breach["code"] for breach in verdict.breaches],
+            "warnings": [warning["code"] for warning in verdict.warnings],
+        },
     )
     if not verdict.accepted:
         insert_together(order, verdict.decision, happened)

@@ -31,10 +31,10 @@ from orders.models import Command, CommandKind, ExchangeOrder, Order, ReplaceMet
 from orders.queues import cancel_queue
 from orders.replacement import next_generation
 from orders.reserving import facts_of
-from risk.gate import Verdict, decide, read_inputs, read_prices_of, reservation_row
-from risk.intent import lock_names
+from risk.gate import Verdict, decide, reservation_row, says_when_busy
+from risk.intent import Intent, lock_names
 from risk.models import Decision, Exposure, Reservation
-from risk.reservations import required
+from risk.reading import read_inputs, read_prices_of, read_surroundings
 
 REPLACEABLE = ("LIMIT", "LIMIT_MAKER")
 LIVE = [CommandStatus.QUEUED, CommandStatus.CLAIMED, CommandStatus.UNKNOWN]
@@ -55,7 +55,7 @@ def request_replace(
     """Decide on a replace and queue it. ``quantity``: the new total in base, fills included; None keeps it.
 
     Raises ``Problem``: 400 for a request that can never be one, 409 when the order is not working, is being canceled
-    or replaced, or has filled that much already, 412 when ``if_version`` is not the order's.
+    or replaced, or has filled that much already, 412 when ``if_version`` is not the order's, 503 ``RISK_BUSY``.
     """
     by.require(Right.PLACE)
     seen = Order.objects.select_related("account", "instrument", "strategy").get(id=order_id)
@@ -64,8 +64,9 @@ def request_replace(
     if seen.type not in REPLACEABLE:
         raise Problem(400, "NOT_SUPPORTED", f"{seen.type} orders cannot be replaced: cancel and place anew.")
     prices = read_prices_of(seen.instrument)
+    surroundings = read_surroundings(_intent(seen, seen.quantity, seen.price))
     mark = prefix()
-    with ordered() as locks:
+    with says_when_busy(), ordered() as locks:
         order = lock_orders(locks, [order_id])[order_id]
         _refuse_unless_working(order, if_version)
         row = current_exchange_order(order)
@@ -73,22 +74,10 @@ def request_replace(
         at = order.price if price is None else price
         _refuse_unfit(order, row, total, at)
         method = _method(order, row, total, at)
-        intent = build_intent(
-            order_id=order.id,
-            account=order.account,
-            instrument=order.instrument,
-            strategy=order.strategy,
-            side=order.side,
-            type_=order.type,
-            quantity=total - order.filled_quantity,
-            quote_quantity=None,
-            price=at,
-            stop_price=None,
-            reduce_only=order.reduce_only,
-        )
+        intent = _intent(order, total - order.filled_quantity, at)
         locks.share_trading_state(lock_names(intent.scopes))
         locks.exposure(Exposure, intent.mode)
-        inputs, gate_seq = read_inputs(intent, prices)
+        inputs, gate_seq = read_inputs(intent, prices, surroundings, replaces=True)
         own = _own_reservation(order)
         verdict = decide(replace(inputs, reserved=inputs.reserved - own), gate_seq, by=by)
         if not verdict.accepted:
@@ -99,6 +88,23 @@ def request_replace(
             return Replacing(order, verdict.decision, None)
         command = _write(order, row, method, total, at, verdict, own, mark, by)
     return Replacing(order, verdict.decision, command)
+
+
+def _intent(order: Order, quantity: Decimal, price: Decimal) -> Intent:
+    """The order as it is to become: what is left of it, at its new price."""
+    return build_intent(
+        order_id=order.id,
+        account=order.account,
+        instrument=order.instrument,
+        strategy=order.strategy,
+        side=order.side,
+        type_=order.type,
+        quantity=quantity,
+        quote_quantity=None,
+        price=price,
+        stop_price=None,
+        reduce_only=order.reduce_only,
+    )
 
 
 def _refuse_unless_working(order: Order, if_version: int | None) -> None:
@@ -167,7 +173,12 @@ def _write(
         "order",
         order.id,
         by,
-        evidence={"command": str(command.id), "method": method.value, "decision": str(verdict.decision.id)},
+        evidence={
+            "command": str(command.id),
+            "method": method.value,
+            "decision": str(verdict.decision.id),
+            "warnings": [warning["code"] for warning in verdict.warnings],
+        },
     )
     queue = cancel_queue(order.account.exchange)
     doorbell = queue_row(queue, "orders.tasks.replace", str(command.id))
@@ -190,7 +201,8 @@ def _write(
         command.planned = planned
         facts = facts_of(order, planned)
         reservation = reservation_row(planned.id, verdict.inputs.intent, facts)
-        reservation.amount = max(required(facts)[0] - own, Decimal(0))
+        reservation.amount = max(reservation.amount - own, Decimal(0))
+        reservation.exposure = max(reservation.exposure - verdict.inputs.own_exposure, Decimal(0))
         insert_together(verdict.decision, planned, reservation, command, doorbell, happened)
     notify_after_commit(queue)
     return command

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
+from django.conf import settings
 from django.db.models import Sum
 
 from execution_project.common import clock
@@ -27,6 +29,7 @@ def facts_of(order: Order, exchange_order: ExchangeOrder) -> ReservationFacts:
         booked_quote=exchange_order.booked_quote,
         cumulative_quantity=exchange_order.cumulative_quantity,
         ended=bool(exchange_order.end_proof),
+        sale_brings_exposure=order.instrument.quote_asset != settings.EXEC_REPORTING_CURRENCY,
     )
 
 
@@ -35,22 +38,41 @@ def set_reservation(order: Order, exchange_order: ExchangeOrder) -> None:
 
     A planned exchange order reserves only what it needs beyond the one whose place it is to take.
     """
+    needed = what_facts_require(order, exchange_order)
+    changes = {**needed, "updated_at": clock.now()}
+    Reservation.objects.update_or_create(
+        exchange_order_id=exchange_order.id, defaults=changes, create_defaults=described(order) | changes
+    )
+
+
+def what_facts_require(order: Order, exchange_order: ExchangeOrder) -> dict[str, Any]:
+    """The columns of a reservation that change with the facts, as they have to be."""
     amount, exposure = required(facts_of(order, exchange_order))
     if exchange_order.planned:
         others = Reservation.objects.filter(order_id=order.id).exclude(exchange_order_id=exchange_order.id)
         own = others.aggregate(amount=Sum("amount"), exposure=Sum("exposure"))
         amount = max(amount - (own["amount"] or 0), ZERO)
         exposure = max(exposure - (own["exposure"] or 0), ZERO)
-    Reservation.objects.update_or_create(
-        exchange_order_id=exchange_order.id,
-        defaults={"amount": amount, "exposure": exposure, "updated_at": clock.now()},
-        create_defaults={
-            "order_id": order.id,
-            "account_name": order.account.name,
-            "mode": order.account.mode,
-            "asset": order.instrument.quote_asset if order.side == "BUY" else order.instrument.base_asset,
-            "amount": amount,
-            "exposure": exposure,
-            "updated_at": clock.now(),
-        },
-    )
+    return {
+        "amount": amount,
+        "exposure": exposure,
+        "live": not exchange_order.end_proof,
+        "price": exchange_order.price,
+    }
+
+
+def described(order: Order) -> dict[str, Any]:
+    """What a reservation says of its order and never changes."""
+    instrument, buying = order.instrument, order.side == "BUY"
+    return {
+        "order_id": order.id,
+        "account_name": order.account.name,
+        "mode": order.account.mode,
+        "exchange": order.account.exchange,
+        "strategy": "" if order.strategy is None else order.strategy.name,
+        "symbol": instrument.symbol,
+        "side": order.side,
+        "stop_price": order.stop_price,
+        "asset": instrument.quote_asset if buying else instrument.base_asset,
+        "gained_asset": instrument.base_asset if buying else instrument.quote_asset,
+    }

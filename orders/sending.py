@@ -44,7 +44,7 @@ from orders.ingest import finish_commands, ingest, lock_orders, refresh
 from orders.lifecycle import CommandStatus, OrderStatus
 from orders.models import NEVER_SENT, AttemptKind, Command, CommandKind, ExchangeOrder
 from risk.circuits import note_acceptance, note_refusal
-from risk.gate import Prices, read_prices_of
+from risk.reading import Prices, read_prices_of
 from risk.trading_state import halt
 
 log = logging.getLogger(__name__)

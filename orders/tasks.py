@@ -17,11 +17,15 @@ from execution_project.common.chores import answering, ring_chore
 from execution_project.common.models import Chore
 from orders import following, sending
 from orders.boot import finish_boot
+from orders.flattening import flatten_step
 from orders.ingest import ingest
+from orders.kill_sweep import sweep_account
+from orders.killing import judge
 from orders.models import Command
 from orders.queues import HOUSEKEEPING_QUEUE
 from orders.reconciliation import NotReconciled, reconcile
 from orders.reconciling_schedule import TRADES_WITHIN
+from risk.models import KillEpisode
 
 _SCHEDULE = engine("reconciler", "schedule")
 
@@ -62,6 +66,19 @@ def probe_chore(order_id: str) -> None:
     """The same, rung by the sweeper."""
     with answering(f"probe:{order_id}", expected=ReadFailed):
         following.probe(UUID(order_id))
+
+
+def sweep_killed_account(sweep_id: str) -> None:
+    """One step of a kill's sweep of one account, and the verdict after it."""
+    with answering(f"kill-sweep:{sweep_id}"):
+        sweep_account(UUID(sweep_id))
+        judge(KillEpisode.objects.get(sweeps__id=UUID(sweep_id)))
+
+
+def flatten_account(flatten_id: str, account_id: int) -> None:
+    """One step of a flatten on one account."""
+    with answering(f"flatten:{flatten_id}:{account_id}"):
+        flatten_step(UUID(flatten_id), account_id)
 
 
 def follow(account_id: int) -> None:

@@ -27,6 +27,7 @@ from execution_project.common.admin_values import (
 )
 from execution_project.common.read_only_admin import ReadOnlyAdmin, may
 from execution_project.common.rights import Right
+from risk import kill_admin  # noqa: F401  registers its pages
 from risk.intent import scope_name
 from risk.models import Circuit, Decision, Limit, Reservation, State, TradingState
 
@@ -73,8 +74,11 @@ class LimitAdmin(ReadOnlyAdmin):
 
     small = True
     ordering = ("control", "mode", "scope_kind", "scope_key", "-version")
-    list_display = ("control", "mode", "scope", "version", "limit", "reason", "set_by", "set_at")
-    list_filter = ("mode", "scope_kind")
+    list_display = (
+        *("control", "mode", "scope", "version", "limit", "enforcement", "expires_at"),
+        *("reason", "set_by", "set_at"),
+    )
+    list_filter = ("mode", "enforcement", "scope_kind")
     search_fields = ("control", "scope_key")
     search_help_text = "control, or name of the account, exchange, strategy or symbol"
 
@@ -88,6 +92,13 @@ class LimitAdmin(ReadOnlyAdmin):
         """The value, or that it was taken away."""
         return badge("none", "gray") if row.value is None else amount(row.value)
 
+    def buttons(self, request: HttpRequest, row: Limit) -> list[Button]:
+        """Change it, for whoever may."""
+        if not may(request, Right.CHANGE_LIMITS):
+            return []
+        named = {"control": row.control, "mode": row.mode, "kind": row.scope_kind, "key": row.scope_key}
+        return [Button("Change", f"{reverse('admin:act_limit')}?{urlencode(named)}", "primary")]
+
 
 def _breaches(row: Decision) -> str:
     codes = [
@@ -100,7 +111,10 @@ def _breaches(row: Decision) -> str:
 class DecisionAdmin(ReadOnlyAdmin):
     """What the gate decided, newest first."""
 
-    list_display = ("decided_at", "verdict", "breached", "order_id", "actor", "gate_seq")
+    list_display = (
+        *("decided_at", "kind", "verdict", "breached", "account_name", "symbol", "side"),
+        *("order_id", "actor", "gate_seq"),
+    )
     list_filter = (
         by_condition(
             "verdict", "verdict", {"denied": ("denied", Q(accepted=False)), "accepted": ("accepted", Q(accepted=True))}

@@ -1,35 +1,33 @@
-"""The gate: read, evaluate all controls, decide. Pure but for the two reads; the caller writes, under the same lock."""
+"""The gate: evaluate all controls and decide on what ``risk.reading`` read; the caller writes, under the same lock."""
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import Any
 
-from django.conf import settings
-from django.db import connection
+from django.db import OperationalError
+from psycopg.errors import LockNotAvailable
 
-from exchanges.models import Instrument, Quote
+from exchanges.filters import round_quantity
 from execution_project.common import clock
 from execution_project.common.actors import Actor
-from execution_project.common.money import CONTEXT, plain, plain_or_none, round_down, round_up
+from execution_project.common.money import CONTEXT, WHOLE_DIGITS, plain, plain_or_none, round_up
+from execution_project.common.problems import Problem
 from risk.controls import CONTROLS
-from risk.controls.result import ControlOutcome
-from risk.inputs import GateInputs, LimitVersion, Price, Reconciled, StateOfScope
-from risk.intent import Intent, scope_name
-from risk.models import Decision, Reservation
+from risk.controls.catalogue import CATALOGUE
+from risk.controls.result import ControlOutcome, ControlResult
+from risk.inputs import GateInputs, Price
+from risk.intent import Intent
+from risk.models import Decision, DecisionKind, Reservation
 from risk.reservations import ReservationFacts, required
 
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """Prices read before the lock: of the instrument, and of its quote asset in the reporting currency."""
-
-    instrument: Price
-    reporting: Price | None
+# What limits that are not set say; their names are kept, and nothing else of them.
+SILENT = frozenset({ControlOutcome.NOT_SET, ControlOutcome.NOT_APPLICABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,11 @@ class Verdict:
         return [result for result in self.decision.results if result["outcome"] == ControlOutcome.BREACH]
 
     @property
+    def warnings(self) -> list[dict[str, Any]]:
+        """The results of limits that are broken and only warn."""
+        return [result for result in self.decision.results if result["outcome"] == ControlOutcome.WARNED]
+
+    @property
     def reserve_price(self) -> Decimal:
         """Quote per base for the reservation of an accepted order."""
         return self.inputs.reserve_price or Decimal(0)
@@ -61,130 +64,81 @@ class Verdict:
             return round_up(unit * rate)
 
 
-def read_prices_of(instrument: Instrument) -> Prices:
-    """What needs no lock: the instrument's quote, and its quote asset's in the reporting currency."""
-    currency, quote_asset = settings.EXEC_REPORTING_CURRENCY, instrument.quote_asset
-    listed = {"exchange": instrument.exchange, "mode": instrument.mode}
-    pairs = Instrument.objects.filter(**listed)
-    rate_pairs: dict[str, bool] = {}
-    if quote_asset != currency:
-        rate_pairs = dict.fromkeys(
-            pairs.filter(base_asset=currency, quote_asset=quote_asset).values_list("symbol", flat=True), True
-        )
-        rate_pairs |= dict.fromkeys(
-            pairs.filter(base_asset=quote_asset, quote_asset=currency).values_list("symbol", flat=True), False
-        )
-    quotes = Quote.objects.filter(
-        instrument__exchange=instrument.exchange,
-        instrument__mode=instrument.mode,
-        instrument__symbol__in={instrument.symbol, *rate_pairs},
-    ).select_related("instrument")
-    by_symbol = {quote.instrument.symbol: quote for quote in quotes}
-
-    def price(symbol: str) -> Price:
-        quote = by_symbol.get(symbol)
-        if quote is None:
-            return Price(symbol, None, None, None)
-        return Price(symbol, quote.bid, quote.ask, quote.confirmed_at)
-
-    reporting = next(
-        (_turned(price(symbol)) if inverse else price(symbol) for symbol, inverse in rate_pairs.items()), None
-    )
-    return Prices(price(instrument.symbol), reporting)
-
-
-def _turned(price: Price) -> Price:
-    """The pair seen from its other side: USDTTRY as the price of one TRY in USDT."""
-    if not price.bid or not price.ask:
-        return price
-    with localcontext(CONTEXT):
-        return Price(price.symbol, round_down(1 / price.ask), round_up(1 / price.bid), price.confirmed_at)
-
-
-_READ_UNDER_LOCK = """
-SELECT nextval('risk_gate_seq'),
-  (SELECT coalesce(jsonb_agg(jsonb_build_array(s.scope_kind, s.scope_key, s.state, s.last_halt_seq)), '[]')
-     FROM risk_tradingstate s
-     JOIN unnest(%(kinds)s::text[], %(keys)s::text[]) AS w(k, v) ON s.scope_kind = w.k AND s.scope_key = w.v),
-  (SELECT coalesce(jsonb_agg(jsonb_build_array(l.control, l.scope_kind, l.scope_key, l.version, l.value::text)), '[]')
-     FROM (SELECT DISTINCT ON (control, scope_kind, scope_key) control, scope_kind, scope_key, version, value
-             FROM risk_limit r
-             JOIN unnest(%(kinds)s::text[], %(keys)s::text[]) AS w(k, v) ON r.scope_kind = w.k AND r.scope_key = w.v
-            WHERE r.mode = %(mode)s
-            ORDER BY control, scope_kind, scope_key, version DESC) l),
-  (SELECT sum(h.quantity) FROM positions_holding h WHERE h.account_id = %(account_id)s AND h.asset = %(asset)s),
-  b.free + b.locked,
-  b.as_of,
-  (SELECT coalesce(sum(e.amount), 0) FROM positions_ledgerentry e
-    WHERE e.account_id = %(account_id)s AND e.asset = %(asset)s AND e.book = 'exchange' AND e.kind = 'fill'
-      AND e.posted_at > b.as_of),
-  (SELECT coalesce(sum(r.amount), 0) FROM risk_reservation r
-    WHERE r.account_name = %(account)s AND r.asset = %(asset)s AND r.amount > 0),
-  f.orders_at, f.trades_at, f.balances_at, coalesce(f.blocked_by, '')
-FROM (SELECT 1) one
-LEFT JOIN exchanges_balance b ON b.account_id = %(account_id)s AND b.asset = %(asset)s
-LEFT JOIN exchanges_accountfreshness f ON f.account_id = %(account_id)s
-"""
-
-
-def read_inputs(intent: Intent, prices: Prices) -> tuple[GateInputs, int]:
-    """The one read under the exposure lock: states, limits, funds, reservations and the gate's sequence number."""
-    asset = intent.quote_asset if intent.side == "BUY" else intent.base_asset
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _READ_UNDER_LOCK,
-            {
-                "kinds": [kind for kind, _ in intent.scopes],
-                "keys": [key for _, key in intent.scopes],
-                "mode": intent.mode,
-                "account_id": intent.account_id,
-                "account": intent.account,
-                "asset": asset,
-            },
-        )
-        seq, states, limits, ledger, reported, as_of, since, reserved, *reconciled = cursor.fetchone()
-    inputs = GateInputs(
-        intent=intent,
-        now=clock.now(),
-        price=prices.instrument,
-        reporting_price=prices.reporting,
-        reporting_currency=settings.EXEC_REPORTING_CURRENCY,
-        states=tuple(StateOfScope(scope_name(kind, key), state, halt) for kind, key, state, halt in _parsed(states)),
-        limits=tuple(
-            LimitVersion(control, scope_name(kind, key), version, None if value is None else Decimal(value))
-            for control, kind, key, version, value in _parsed(limits)
-        ),
-        ledger_balance=ledger if ledger is not None else (Decimal(0) if intent.books_open else None),
-        exchange_balance=None if reported is None else reported + since,
-        balance_as_of=as_of,
-        reserved=reserved,
-        reconciled=Reconciled(*reconciled),
-    )
-    return inputs, int(seq)
-
-
-def _parsed(value: Any) -> Any:
-    return json.loads(value, parse_float=Decimal) if isinstance(value, str) else value
+def clipped(inputs: GateInputs) -> GateInputs:
+    """A reduce-only sale of more than is held beside pending exits, cut down to that on the exchange's step, so that it
+    cannot flip. What leaves nothing stays as it is, and is denied."""
+    intent, available = inputs.intent, inputs.available
+    if not intent.reduce_only or intent.side != "SELL" or intent.quantity is None or available is None:
+        return inputs
+    if intent.quantity <= available or available <= 0:
+        return inputs
+    quantity = round_quantity(intent.filters, available, market=intent.type == "MARKET")
+    if quantity <= 0:
+        return inputs
+    return replace(inputs, intent=replace(intent, quantity=quantity), clipped_from=intent.quantity)
 
 
 def decide(inputs: GateInputs, gate_seq: int, *, by: Actor) -> Verdict:
-    """Run every control and report all breaches; the decision row is not saved yet."""
+    """Run every control and report all breaches; the decision row is not saved yet.
+
+    Limits that are not set are listed by name under ``inputs.not_set``.
+    """
     results: list[dict[str, Any]] = []
+    not_set: list[str] = []
+    named = {limit.control for limit in inputs.limits if limit.value is not None}
     for evaluate in CONTROLS:
         started = time.perf_counter_ns()
-        result = evaluate(inputs)
-        results.append(result.as_json((time.perf_counter_ns() - started) // 1000))
+        found = evaluate(inputs)
+        took = (time.perf_counter_ns() - started) // 1000
+        several = (found,) if isinstance(found, ControlResult) else found
+        for result in several:
+            if result.outcome in SILENT and result.control in CATALOGUE and result.control not in named:
+                not_set.append(result.control)
+            else:
+                results.append(result.as_json(took))
     accepted = all(result["outcome"] != ControlOutcome.BREACH for result in results)
+    intent = inputs.intent
     decision = Decision(
-        order_id=inputs.intent.order_id,
+        order_id=intent.order_id,
+        kind=DecisionKind.REPLACE if inputs.replaces else DecisionKind.ORDER,
         accepted=accepted,
         results=results,
-        inputs=_inputs_as_json(inputs),
+        inputs={**_inputs_as_json(inputs), "not_set": not_set},
         gate_seq=gate_seq,
         decided_at=inputs.now,
         actor=by.name,
+        mode=intent.mode,
+        exchange=intent.exchange,
+        account_name=intent.account,
+        strategy=intent.strategy or "",
+        symbol=intent.symbol,
+        side=intent.side,
+        reducing=inputs.is_reducing,
+        notional=storable(inputs.turnover),
+        fingerprint=intent.fingerprint,
     )
     return Verdict(accepted, decision, inputs, gate_seq)
+
+
+@contextmanager
+def says_when_busy() -> Iterator[None]:
+    """Around a transaction that decides: raises ``Problem`` (503 ``RISK_BUSY``) when a lock cannot be had in time."""
+    try:
+        yield
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        raise Problem(
+            503,
+            "RISK_BUSY",
+            "The risk gate is busy; nothing was accepted. Send the same request with the same key again.",
+            headers={"Retry-After": "1"},
+        ) from error
+
+
+def storable(value: Decimal | None) -> Decimal | None:
+    """The value, or None for one that no column holds: an absurd order is denied and recorded, not an error."""
+    return None if value is None or value.adjusted() >= WHOLE_DIGITS else value
 
 
 def _inputs_as_json(inputs: GateInputs) -> dict[str, Any]:
@@ -209,6 +163,7 @@ def _inputs_as_json(inputs: GateInputs) -> dict[str, Any]:
         "is_reducing": inputs.is_reducing,
         "available": plain_or_none(inputs.available),
         "reserved": plain(inputs.reserved),
+        "clipped_from": plain_or_none(inputs.clipped_from),
     }
 
 
@@ -220,8 +175,16 @@ def reservation_row(exchange_order_id: Any, intent: Intent, facts: ReservationFa
         order_id=intent.order_id,
         account_name=intent.account,
         mode=intent.mode,
+        exchange=intent.exchange,
+        strategy=intent.strategy or "",
+        symbol=intent.symbol,
+        side=intent.side,
+        price=intent.price,
+        stop_price=intent.stop_price,
         asset=intent.quote_asset if intent.side == "BUY" else intent.base_asset,
         amount=amount,
+        gained_asset=intent.base_asset if intent.side == "BUY" else intent.quote_asset,
         exposure=exposure,
+        live=not facts.ended,
         updated_at=clock.now(),
     )

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
 from execution_project.common.money import CONTEXT, round_down, round_up
+from risk.facts import Counted, Depth, Held, Live, Mark, Prior, Resting, mark_of
 from risk.intent import Intent
 
 SLIPPAGE = Decimal("0.005")
@@ -32,15 +33,14 @@ class Price:
     ask: Decimal | None
     confirmed_at: datetime | None
 
-    def usable(self, now: datetime) -> bool:
-        """Whether both sides are there, sane and confirmed within 5 s."""
-        return (
-            self.bid is not None
-            and self.ask is not None
-            and self.confirmed_at is not None
-            and Decimal(0) < self.bid < self.ask
-            and now - self.confirmed_at <= MAX_QUOTE_AGE
-        )
+    def usable(self, now: datetime, within: timedelta = MAX_QUOTE_AGE) -> bool:
+        """Whether both sides are there, sane and confirmed ``within`` (5 s)."""
+        return self.sane and self.confirmed_at is not None and now - self.confirmed_at <= within
+
+    @property
+    def sane(self) -> bool:
+        """Whether both sides are there, positive and not crossed, however old."""
+        return self.bid is not None and self.ask is not None and Decimal(0) < self.bid < self.ask
 
     @property
     def mid(self) -> Decimal | None:
@@ -50,12 +50,13 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class LimitVersion:
-    """The newest version of one limit at one scope; value None switches it off."""
+    """The version of one limit at one scope that counts; value None switches it off."""
 
     control: str
     scope: str
     version: int
     value: Decimal | None
+    enforcement: str = "BLOCK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,12 @@ class StateOfScope:
     scope: str
     state: str
     last_halt_seq: int
+
+    def lets_pass(self, flatten_seq: int | None = None) -> bool:
+        """Whether anything passes. HALTED and an unknown state let only a flatten pass that was confirmed later."""
+        if self.state in {"ACTIVE", "REDUCE_ONLY"}:
+            return True
+        return self.state == "HALTED" and flatten_seq is not None and self.last_halt_seq < flatten_seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +109,63 @@ class GateInputs:
     balance_as_of: datetime | None
     reserved: Decimal
     reconciled: Reconciled = Reconciled()
+    replaces: bool = False
+    own_exposure: Decimal = Decimal(0)  # of the order that is to be replaced; not among ``live``
+    depth: Depth | None = None
+    marks: tuple[Mark, ...] = ()
+    held: tuple[Held, ...] = ()
+    live: tuple[Live, ...] = ()
+    opposite: tuple[Resting, ...] = ()
+    priors: tuple[Prior, ...] = ()
+    counted: tuple[Counted, ...] = ()
+    equity: Decimal | None = None  # in the reporting currency; None when it is not known
+    clipped_from: Decimal | None = None  # what a reduce-only sale asked for before it was cut down to what is held
 
     @property
     def spent_asset(self) -> str:
         """What the order gives away: quote when buying, base when selling."""
         return self.intent.quote_asset if self.intent.side == "BUY" else self.intent.base_asset
+
+    @property
+    def gained_asset(self) -> str:
+        """What the order brings: base when buying, quote when selling."""
+        return self.intent.base_asset if self.intent.side == "BUY" else self.intent.quote_asset
+
+    @property
+    def added_exposure(self) -> Decimal | None:
+        """Worst value in the reporting currency that counts for this order; of a replace the greater of old and new."""
+        return None if self.reported_notional is None else max(self.reported_notional, self.own_exposure)
+
+    @property
+    def turnover(self) -> Decimal | None:
+        """Worst value in the reporting currency that this order turns over; of a replace what it adds."""
+        return None if self.reported_notional is None else max(self.reported_notional - self.own_exposure, Decimal(0))
+
+    @property
+    def base_gained(self) -> Decimal | None:
+        """Base units that the order may trade at most; for one sized in quote at the bid, None without a usable one."""
+        if self.intent.quantity is not None:
+            return self.intent.quantity
+        if self.intent.quote_quantity is None or not self.price.usable(self.now) or self.price.bid is None:
+            return None
+        with localcontext(CONTEXT):
+            return round_up(self.intent.quote_quantity / self.price.bid)
+
+    @property
+    def reported_mid(self) -> Decimal | None:
+        """Mid of the instrument in the reporting currency, or None without usable prices."""
+        mid = self.price.mid if self.price.usable(self.now) else None
+        if mid is None or self.intent.quote_asset == self.reporting_currency:
+            return mid
+        rate = self.reporting_price
+        if rate is None or rate.mid is None or not rate.usable(self.now):
+            return None
+        with localcontext(CONTEXT):
+            return mid * rate.mid
+
+    def mark(self, asset: str) -> Decimal | None:
+        """Reporting currency per unit by the best pair confirmed within 60 s, or None: missing is never zero."""
+        return Decimal(1) if asset == self.reporting_currency else mark_of(self.marks, asset, self.now)
 
     @property
     def available(self) -> Decimal | None:
@@ -197,11 +256,7 @@ class GateInputs:
     @property
     def is_reducing(self) -> bool:
         """A sale, for a cash asset, of no more than is available: it can only make exposure smaller."""
+        if self.intent.side != "SELL" or self.intent.quote_asset not in CASH_ASSETS:
+            return False
         needed, available = self.base_needed, self.available
-        return (
-            self.intent.side == "SELL"
-            and self.intent.quote_asset in CASH_ASSETS
-            and needed is not None
-            and available is not None
-            and needed <= available
-        )
+        return needed is not None and available is not None and needed <= available

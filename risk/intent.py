@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+
+from execution_project.common.money import plain_or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,15 @@ class Intent:
     reduce_only: bool
     fee_in_quote_rate: Decimal
     scopes: tuple[tuple[str, str], ...] = field(default=())
+    flatten_seq: int | None = None  # of a confirmed flatten: its number among the halts (``risk.models.Flatten``)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what makes two orders look the same."""
+        seen = (self.account, self.strategy, self.symbol, self.side, self.type)
+        amounts = (self.quantity, self.quote_quantity, self.price, self.stop_price)
+        text = "|".join([*(str(part) for part in seen), *(str(plain_or_none(amount)) for amount in amounts)])
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def scopes_of(*, exchange: str, account: str, strategy: str | None, symbol: str) -> tuple[tuple[str, str], ...]:

@@ -13,7 +13,8 @@ ZERO = Decimal(0)
 @dataclass(frozen=True, slots=True)
 class ReservationFacts:
     """Facts of one exchange order. ``reserve_price``: quote per base a buy costs at most; ``exposure_price``:
-    reporting currency per base; ``ended``: proven that it can trade no more."""
+    reporting currency per base; ``ended``: proven that it can trade no more; ``sale_brings_exposure``: a sale's
+    proceeds are not the reporting currency."""
 
     side: str
     quantity: Decimal | None
@@ -25,6 +26,7 @@ class ReservationFacts:
     booked_quote: Decimal
     cumulative_quantity: Decimal
     ended: bool
+    sale_brings_exposure: bool = False
 
 
 def required(facts: ReservationFacts) -> tuple[Decimal, Decimal]:
@@ -41,7 +43,8 @@ def required(facts: ReservationFacts) -> tuple[Decimal, Decimal]:
         else:
             left = max((facts.quote_quantity or ZERO) - facts.booked_quote, ZERO)
             base = max(left / facts.reserve_price, unbooked)
-        exposure = round_up(base * facts.exposure_price) if facts.side == "BUY" else ZERO
+        brings = facts.side == "BUY" or facts.sale_brings_exposure
+        exposure = round_up(base * facts.exposure_price) if brings else ZERO
         if facts.side == "SELL":
             return round_up(base), exposure
         if facts.quote_quantity is not None and not facts.ended:

@@ -1,5 +1,9 @@
 """Halting and starting: who may trade, by scope. Activation takes one person and one step.
 
+A latched halt is a kill: its episode is made in the same transaction (``risk.kill_episodes``). It is lifted in two
+stages, HALTED → REDUCE_ONLY → ACTIVE, each proposed by one person and approved by another, and only when the machine
+finds nothing that speaks against it.
+
 A halt takes the scope's advisory lock alone, writes its row and commits; it touches no order, so that nothing that an
 order does can hold it up. Its sequence number outranks every order accepted before (DESIGN: gate_seq).
 """
@@ -18,11 +22,16 @@ from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from risk.inputs import StateOfScope
 from risk.intent import scope_name
-from risk.models import State, TradingState
+from risk.kill_episodes import NEXT_STAGE, begin_or_join, move_stage, standing, what_keeps_it_latched
+from risk.lifting import what_is_not_flat
+from risk.models import KillEpisode, State, TradingState
 
 LIFT_LATCH = "lift_latch"
-# The parameter of such a proposal that names the halt it is about.
+# The parameter of such a proposal that names the halt it is about, and the one that says how far it lifts.
 LAST_HALT = "last_halt_seq"
+TO = "to"
+SHORTEST_REASON = 20
+"""Characters of a reason to lift a latch: it is read by the second person, and after the next incident."""
 
 
 def next_gate_seq() -> int:
@@ -41,7 +50,8 @@ def _lock(locks: Locks, kind: str, key: str) -> TradingState | None:
 def halt(kind: str, key: str, *, reason: str, by: Actor, latched: bool = False) -> TradingState:
     """Halt a scope. Halting a halted scope is recorded again and takes a new number; a latch is never loosened.
 
-    ``latched``: lifting it will take a second person. Raises ``Problem`` (403) without the right.
+    ``latched``: a kill. Its episode begins here, or is joined; lifting it will take a second person. Raises
+    ``Problem`` (403) without the right.
     """
     by.require(Right.KILL if latched else Right.HALT)
     with ordered() as locks:
@@ -63,46 +73,86 @@ def halt(kind: str, key: str, *, reason: str, by: Actor, latched: bool = False) 
             to_status=row.state,
             evidence={"reason": reason, "latched": row.latched, "seq": row.last_halt_seq},
         )
+        if latched:
+            begin_or_join(kind, key, halt_seq=row.last_halt_seq, reason=reason, by=by)
     return row
 
 
 def start(kind: str, key: str, *, reason: str, by: Actor) -> TradingState:
-    """Lift a plain halt. Raises ``Problem``: 409 ``LATCHED`` for a latch, which takes ``propose_start``."""
+    """Lift a plain halt: ACTIVE, or REDUCE_ONLY where a kill was lifted so far.
+
+    Raises ``Problem``: 409 ``LATCHED`` for what takes a second person (``propose_start``), 403 without the right.
+    """
     by.require(Right.START)
     return _start(kind, key, reason, by)
 
 
 def propose_start(kind: str, key: str, *, reason: str, by: Actor) -> Approval:
-    """Ask for a second person's word to lift the latch of a scope. Raises ``Problem``: 409 when there is no latch.
+    """Ask for a second person's word to lift a kill by one stage: HALTED → REDUCE_ONLY, then REDUCE_ONLY → ACTIVE.
 
-    The proposal is about the halt that stands now: one that comes later outlives it.
+    The proposal is about the halt that stands now: one that comes later outlives it. Raises ``Problem``: 400
+    ``REASON_TOO_SHORT`` below 20 characters, 409 ``NOT_LATCHED`` when one person may start it, 409 ``LATCH_HELD``, with
+    everything that speaks against it, 403 without the right.
     """
     by.require(Right.START)
     row = TradingState.objects.filter(scope_kind=kind, scope_key=key).first()
-    if row is None or not row.latched:
+    episode = standing(kind, key)
+    if row is None or not _takes_two(row, episode):
         raise Problem(409, "NOT_LATCHED", f"{scope_name(kind, key)} is not latched: one person may start it.")
+    if len(reason.strip()) < SHORTEST_REASON:
+        detail = f"reason: at least {SHORTEST_REASON} characters: what was the matter, and why may it go on?"
+        raise Problem(400, "REASON_TOO_SHORT", detail)
     parameters = {"kind": kind, "key": key, LAST_HALT: row.last_halt_seq}
+    if episode is not None:
+        _refuse_held(episode)
+        parameters |= {"kill": str(episode.id), TO: NEXT_STAGE[episode.stage]}
     return request_approval(LIFT_LATCH, scope_name(kind, key), reason=reason, by=by, parameters=parameters)
+
+
+def _takes_two(row: TradingState, episode: KillEpisode | None) -> bool:
+    """Whether one person's start is not enough: a latch, or the second stage of lifting one."""
+    return row.latched or (episode is not None and row.state == State.REDUCE_ONLY)
+
+
+def _refuse_held(episode: KillEpisode) -> None:
+    wrong = what_keeps_it_latched(episode)
+    if wrong:
+        scope = scope_name(episode.scope_kind, episode.scope_key)
+        detail = f"{scope} stays latched, {len(wrong)} things speak against lifting it: {' '.join(wrong)}"
+        raise Problem(409, "LATCH_HELD", detail, members={"held_by": wrong, "kill": str(episode.id)})
 
 
 @carries_out(LIFT_LATCH)
 def _lift_latch(approval: Approval, by: Actor) -> str:
     kind, key = approval.parameters["kind"], approval.parameters["key"]
-    _start(kind, key, f"{approval.reason} (asked by {approval.requested_by})", by, approval=approval)
-    return f"The latch of {scope_name(kind, key)} is lifted."
+    row = _start(kind, key, f"{approval.reason} (asked by {approval.requested_by})", by, approval=approval)
+    said = f"The latch of {scope_name(kind, key)} is lifted: it is {row.state}."
+    return said if row.state == State.ACTIVE else f"{said} ACTIVE takes another proposal."
 
 
 @explains(LIFT_LATCH)
 def what_an_approved_start_does(approval: Approval) -> list[str]:
-    """What approving a proposed start does as things stand, in sentences."""
+    """What approving a proposed start does as things stand, in sentences, with everything that is not flat."""
     kind, _, key = approval.subject.partition(":")
+    episode = standing(kind, key)
     try:
         _refuse_newer_halt(TradingState.objects.filter(scope_kind=kind, scope_key=key).first(), approval)
+        if episode is not None:
+            _refuse_held(episode)
     except Problem as problem:
         return [f"Nothing, it will be refused: {problem.detail}"]
+    if approval.parameters.get(TO) == State.REDUCE_ONLY:
+        does = f"{approval.subject} takes orders again that only reduce exposure, at once."
+        then = ["Trading in full takes another proposal, and another person's word, after this one."]
+    else:
+        does = f"Trading in {approval.subject} goes on at once, in full."
+        then = []
     return [
-        f"Trading in {approval.subject} goes on at once: its latch is lifted and it is ACTIVE.",
-        "Orders that were accepted before the halt and not sent do not come back.",
+        does,
+        *then,
+        "Orders that were accepted before the halt and not sent do not come back. High-water marks are not reset.",
+        *([] if episode is None else [f"The cause on record: {episode.cause}"]),
+        *what_is_not_flat(kind, key),
     ]
 
 
@@ -120,16 +170,27 @@ def _start(kind: str, key: str, reason: str, by: Actor, approval: Approval | Non
             _refuse_newer_halt(row, approval)
         if row is None:
             row = TradingState(scope_kind=kind, scope_key=key, state=State.ACTIVE.value)
-        if row.latched and approval is None:
+        episode = standing(kind, key)
+        if approval is None and _takes_two(row, episode):
             raise Problem(
                 409,
                 "LATCHED",
                 f"{scope_name(kind, key)} is latched ({row.reason}): lifting it needs a second person's approval.",
             )
+        evidence = {"reason": reason}
+        target = State.ACTIVE.value if episode is None else episode.stage
         if approval is not None:
             use(approval.id, LIFT_LATCH, scope_name(kind, key), by=by)
+            target = approval.parameters.get(TO, target)
+            if episode is not None:
+                if NEXT_STAGE[episode.stage] != target:
+                    raise Problem(409, "LATCHED_AGAIN", f"{approval.subject} is {episode.stage} now: propose again.")
+                _refuse_held(episode)
+            evidence["approval"] = str(approval.id)
+            if episode is not None:
+                move_stage(episode, target, by=by, evidence=evidence)
         row.latched = False
-        before, row.state = row.state, State.ACTIVE.value
+        before, row.state = row.state, target
         row.reason, row.changed_by, row.changed_at = reason[:256], by.name, clock.now()
         row.save()
         record(
@@ -139,7 +200,7 @@ def _start(kind: str, key: str, reason: str, by: Actor, approval: Approval | Non
             by,
             from_status=before,
             to_status=row.state,
-            evidence={"reason": reason} | ({} if approval is None else {"approval": str(approval.id)}),
+            evidence=evidence,
         )
     return row
 
@@ -159,10 +220,13 @@ def states_of(scopes: tuple[tuple[str, str], ...]) -> tuple[StateOfScope, ...]:
     )
 
 
-def refusal(states: tuple[StateOfScope, ...], gate_seq: int) -> str | None:
-    """Why an accepted order may not be claimed any more, or None: a scope is halted, or was halted since its gate."""
+def refusal(states: tuple[StateOfScope, ...], gate_seq: int, flatten_seq: int | None = None) -> str | None:
+    """Why an accepted order may not be claimed any more, or None: a scope is halted, or was halted since its gate.
+
+    ``flatten_seq``: of an order of a confirmed flatten, which passes the halts that stood when it was confirmed.
+    """
     for state in states:
-        if state.state not in {State.ACTIVE.value, State.REDUCE_ONLY.value}:
+        if not state.lets_pass(flatten_seq):
             return f"{state.scope} is halted"
         if state.last_halt_seq >= gate_seq:
             return f"{state.scope} was halted after the order was accepted"

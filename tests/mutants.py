@@ -39,6 +39,34 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "4: decide and reserve are one act (many for few slots)",
+        "orders/placing.py",
+        "        locks.exposure(Exposure, intent.mode)\n",
+        "",
+        f"{INVARIANTS}04_limits_hold.py::test_invariant_04_of_many_orders_for_few_slots_exactly_as_many_pass",
+    ),
+    Mutant(
+        "4: decide and reserve are one act (two symbols, one cap)",
+        "orders/placing.py",
+        "        locks.exposure(Exposure, intent.mode)\n",
+        "",
+        f"{INVARIANTS}04_limits_hold.py::test_invariant_04_two_symbols_together_do_not_pass_the_cap_of_the_book",
+    ),
+    Mutant(
+        "4: live orders count",
+        "risk/exposure.py",
+        "return round_up(quantity * mark) + live_value(book, where, asset)",
+        "return round_up(quantity * mark)",
+        f"{INVARIANTS}04_limits_hold.py",
+    ),
+    Mutant(
+        "4: a limit changes under the lock of its decisions",
+        "risk/limits.py",
+        "    Locks().exposure(Exposure, change.mode)\n",
+        "",
+        f"{INVARIANTS}04_limits_hold.py::test_invariant_04_nothing_is_approved_by_an_old_limit_after_the_new_one_commits",
+    ),
+    Mutant(
         "1: a claimed command is not claimed again",
         "orders/claiming.py",
         "if command.status != CommandStatus.QUEUED or (",

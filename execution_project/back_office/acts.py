@@ -191,7 +191,7 @@ class KillAct(ScopeAct):
         asked = number_of(str(killed.cancels_requested), "order")
         return Outcome(
             f"Killed {self.scope.words}: halted and latched. Asked for the end of {asked}.",
-            reverse("admin:index"),
+            reverse("admin:risk_killepisode_change", args=[killed.episode.id]),
             messages.WARNING,
         )
 

@@ -22,6 +22,8 @@ from orders.models import Break, BreakStatus, Order
 from orders.queues import cancel_queue
 from orders.resolving import ACT as RESOLVE_ORDER
 from orders.resolving import UnknownOrder, what_a_resolution_does
+from risk.kill_episodes import NEXT_STAGE, standing, what_keeps_it_latched
+from risk.lifting import what_is_not_flat
 from risk.models import Circuit, State, TradingState
 from risk.trading_state import LIFT_LATCH
 
@@ -144,6 +146,7 @@ def of_kill(scope: Scope) -> Effect:
         [
             "At once: trading is halted and latched. No new order is accepted, and nothing that was not sent goes out.",
             f"Then every working order is asked to end ({number_of(concerned.words, 'order')}) until that is proven.",
+            "The kill's page shows the verdict: VERIFIED by the exchange's evidence, or what is not proven.",
             "Positions stay as they are. Starting again takes two persons: one proposes, another approves.",
         ],
         warnings=_deaf_cancel_queues(),
@@ -162,26 +165,38 @@ def of_start(scope: Scope) -> Effect:
         if (row.scope_kind, row.scope_key) != (scope.kind, scope.key)
     ]
     warnings = [f"Still not active, and not changed by this: {', '.join(others)}."] if others else []
-    if not state.latched:
+    episode = standing(scope.kind, scope.key)
+    if not state.latched and (episode is None or state.state != State.REDUCE_ONLY):
+        takes = "new orders" if episode is None else "orders that only reduce exposure"
         sentences = [
-            "At once: new orders pass the gate and are sent again.",
+            f"At once: {takes} pass the gate and are sent again.",
             "Orders that were accepted before the halt and not sent do not come back; place them anew.",
         ]
         if state.state == State.ACTIVE:
             sentences = ["It is active already; starting it is recorded and changes nothing else."]
         return Effect(f"Start {scope.words}", f"Start {scope.words}", "calm", sentences, warnings, facts=facts)
     warnings += _proposed_before(LIFT_LATCH, scope.name)
+    held = [] if episode is None else what_keeps_it_latched(episode)
+    to = State.REDUCE_ONLY if episode is None else NEXT_STAGE[episode.stage]
     return Effect(
         f"Propose to start {scope.words}",
-        "Propose the start",
+        "" if held else "Propose the start",
         "warning",
         [
             "This scope is latched: nothing is started by this page.",
-            "Your request becomes a proposal. Another person with the right to approve has one hour to decide.",
-            "When they approve, trading goes on at once.",
+            f"It is lifted in stages, HALTED, REDUCE_ONLY, ACTIVE. The next one is {to}.",
+            *(
+                ["It cannot be proposed yet, for what speaks against it is listed above."]
+                if held
+                else [
+                    "Your request becomes a proposal. Another person with the right to approve has one hour to decide.",
+                    "The reason takes at least 20 characters: what was the matter, and why may it go on?",
+                ]
+            ),
+            *what_is_not_flat(scope.kind, scope.key),
         ],
-        warnings,
-        facts=facts,
+        [*held, *warnings],
+        facts=[*facts, *([] if episode is None or not episode.cause else [("Cause", episode.cause)])],
     )
 
 

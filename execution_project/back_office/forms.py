@@ -63,6 +63,23 @@ class ResolveBreakForm(ReasonForm):
     )
 
 
+class KillCauseForm(forms.Form):
+    """Why a kill happened."""
+
+    reason = forms.CharField(
+        label="Cause",
+        max_length=512,
+        widget=forms.TextInput(attrs={"class": "bo-input", "autocomplete": "off"}),
+        help_text="Why it happened: on record with your name before the latch can be lifted.",
+    )
+
+
+class FlattenForm(ReasonForm):
+    """The list that was shown, by what stands for it."""
+
+    confirm = forms.CharField(max_length=16, widget=forms.HiddenInput)
+
+
 class DecideForm(ReasonForm):
     """Approve or refuse; ``again`` carries out a grant whose first try failed."""
 

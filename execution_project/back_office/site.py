@@ -26,7 +26,7 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # django-unfold ha
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """The acts and the live fragments first, then the model pages."""
         # models can only be imported once the apps are ready, and the site is made before
-        from execution_project.back_office import acts, live
+        from execution_project.back_office import acts, kill_acts, limit_acts, live
 
         def act(view: Callable[..., HttpResponseBase]) -> Any:
             return self.admin_view(view)
@@ -35,12 +35,15 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # django-unfold ha
             path("acts/halt", act(acts.HaltAct.as_view()), name="act_halt"),
             path("acts/start", act(acts.StartAct.as_view()), name="act_start"),
             path("acts/kill", act(acts.KillAct.as_view()), name="act_kill"),
+            path("acts/kill/<uuid:kill_id>/cause", act(kill_acts.KillCauseAct.as_view()), name="act_kill_cause"),
+            path("acts/kill/<uuid:kill_id>/flatten", act(kill_acts.FlattenAct.as_view()), name="act_flatten"),
             path("acts/cancel", act(acts.CancelScopeAct.as_view()), name="act_cancel_scope"),
             path("acts/cancel/<uuid:order_id>", act(acts.CancelOrderAct.as_view()), name="act_cancel_order"),
             path("acts/resolve/<uuid:order_id>", act(acts.ResolveOrderAct.as_view()), name="act_resolve_order"),
             path("acts/break/<uuid:break_id>/take", act(acts.AcknowledgeAct.as_view()), name="act_acknowledge_break"),
             path("acts/break/<uuid:break_id>/end", act(acts.ResolveBreakAct.as_view()), name="act_resolve_break"),
             path("acts/circuit/<int:circuit_id>", act(acts.CloseCircuitAct.as_view()), name="act_close_circuit"),
+            path("acts/limit", act(limit_acts.LimitAct.as_view()), name="act_limit"),
             path("acts/sync/<int:account_id>", act(acts.SyncAct.as_view()), name="act_sync"),
             path("acts/decide/<uuid:approval_id>", act(acts.DecideAct.as_view()), name="act_decide"),
             path("live/bar", act(live.bar_fragment), name="live_bar"),

@@ -87,9 +87,13 @@ class DatabaseCommand(BaseCommand):
 
     needs_database: ClassVar[bool] = True
 
+    def wants_database(self, options: Mapping[str, Any]) -> bool:
+        """Whether a run with these options uses the database."""
+        return self.needs_database
+
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Refuse to begin without a database."""
-        if self.needs_database and not settings.EXEC_DATABASE_CONFIGURED:
+        if self.wants_database(options) and not settings.EXEC_DATABASE_CONFIGURED:
             raise Refused("NO_DATABASE", NO_DATABASE)
         return super().execute(*args, **options)
 

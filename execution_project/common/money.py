@@ -19,7 +19,7 @@ CONTEXT = Context(prec=60)
 # Plain sums and differences anywhere are exact too; Python's 28 digits would round amounts that the columns hold.
 DefaultContext.prec = getcontext().prec = CONTEXT.prec
 _PLAIN = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
-_WHOLE_DIGITS = MAX_DIGITS - DECIMAL_PLACES
+WHOLE_DIGITS = MAX_DIGITS - DECIMAL_PLACES
 
 
 class NotPlainDecimal(ValueError):
@@ -40,8 +40,8 @@ def parse_decimal(text: object) -> Decimal:
     decimals = -int(exponent)
     if decimals > DECIMAL_PLACES:
         raise NotPlainDecimal(f"At most {DECIMAL_PLACES} decimals.")
-    if len(digits) - decimals > _WHOLE_DIGITS:
-        raise NotPlainDecimal(f"At most {_WHOLE_DIGITS} digits before the point.")
+    if len(digits) - decimals > WHOLE_DIGITS:
+        raise NotPlainDecimal(f"At most {WHOLE_DIGITS} digits before the point.")
     return value
 
 
@@ -72,7 +72,7 @@ def round_up(value: Decimal, quantum: Decimal = QUANTUM) -> Decimal:
 
 def _fits(value: Decimal) -> bool:
     """Whether the column holds exactly this value."""
-    if not value.is_finite() or value.adjusted() >= _WHOLE_DIGITS:
+    if not value.is_finite() or value.adjusted() >= WHOLE_DIGITS:
         return False
     return value == value.quantize(QUANTUM, context=CONTEXT)
 

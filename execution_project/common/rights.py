@@ -36,7 +36,12 @@ EVERYTHING = frozenset(Right)
 OF_SCOPE: dict[str, frozenset[Right]] = {
     "read": frozenset({Right.VIEW}),
     "trade": frozenset({Right.PLACE, Right.CANCEL}),
-    "operate": frozenset({Right.CANCEL, Right.HALT, Right.KILL, Right.START, Right.SYNC, Right.RESOLVE}),
+    "operate": frozenset(
+        {
+            *(Right.CANCEL, Right.HALT, Right.KILL, Right.START),
+            *(Right.SYNC, Right.RESOLVE, Right.CHANGE_LIMITS),
+        }
+    ),
 }
 
 OF_GROUP: dict[str, frozenset[Right]] = {

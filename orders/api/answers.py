@@ -8,11 +8,12 @@ from rest_framework import serializers
 
 from exchanges.models import Exchange, Mode
 from execution_project.common.api.fields import DecimalString
+from orders.api.kills import KillEpisodeSerializer
 from orders.lifecycle import ENDED_AS, CommandStatus, OrderStatus
 from orders.models import AbsenceVerdict, AttemptKind, CommandKind, OrderType, Origin, ReplaceMethod, Side, TimeInForce
 from positions.api.documents import FillSerializer
+from risk.api.decision_documents import DecisionSerializer
 from risk.api.documents import StateOfScopeSerializer
-from risk.controls.result import ControlOutcome
 
 
 class OrderSerializer(serializers.Serializer[Any]):
@@ -47,32 +48,6 @@ class OrderSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(min_value=1, help_text="For If-Match.")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
-
-
-class ControlSerializer(serializers.Serializer[Any]):
-    """One control of the gate with what it looked at."""
-
-    number = serializers.IntegerField()
-    control = serializers.CharField()
-    outcome = serializers.ChoiceField(choices=[outcome.value for outcome in ControlOutcome])
-    code = serializers.CharField(allow_blank=True, help_text="Set on a breach.")
-    detail = serializers.CharField(allow_blank=True)
-    observed = DecimalString(allow_null=True)
-    limit = DecimalString(allow_null=True)
-    headroom = DecimalString(allow_null=True)
-    inputs = serializers.DictField()
-    microseconds = serializers.IntegerField()
-
-
-class DecisionSerializer(serializers.Serializer[Any]):
-    """What the gate decided, and on what."""
-
-    id = serializers.UUIDField()
-    accepted = serializers.BooleanField()
-    breaches = serializers.ListField(child=serializers.CharField(), help_text="The codes of the controls that denied.")
-    controls = ControlSerializer(many=True)
-    inputs = serializers.DictField()
-    decided_at = serializers.DateTimeField()
 
 
 class RehearsalSerializer(DecisionSerializer):
@@ -231,6 +206,7 @@ class StopSerializer(StateOfScopeSerializer):
 
 
 class KillSerializer(StateOfScopeSerializer):
-    """The latched scope."""
+    """The latched scope and its kill."""
 
     cancels_requested = serializers.IntegerField(min_value=0)
+    kill = KillEpisodeSerializer()

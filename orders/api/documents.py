@@ -13,22 +13,10 @@ from orders.absence import Judged
 from orders.history import History
 from orders.models import Attempt, Command, ExchangeOrder, Order
 from positions.api.documents import fill_document
-from risk.models import Decision
+from risk.api.decision_documents import decision_document
 
 # Of a round's answers; their bodies stand in the admin and in what explain_order writes with --json.
 ANSWER_SHOWN = ("call", "path", "parameters", "http_status", "error", "characters")
-
-
-def decision_document(decision: Decision) -> dict[str, Any]:
-    """A decision: all controls with what they saw; ``breaches`` lists the stable codes of those that denied."""
-    return {
-        "id": str(decision.id),
-        "accepted": decision.accepted,
-        "breaches": [result["code"] for result in decision.results if result["outcome"] == "breach"],
-        "controls": decision.results,
-        "inputs": decision.inputs,
-        "decided_at": rfc3339(decision.decided_at),
-    }
 
 
 def order_document(order: Order) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from execution_project.common.money import plain
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from orders.api import schema
-from orders.api.documents import decision_document, order_document, order_with_history
+from orders.api.documents import order_document, order_with_history
+from orders.api.kills import kill_document
 from orders.api.serializers import PlaceOrderSerializer, ReplaceOrderSerializer
 from orders.api.waiting import parse_wait, wait_until_decided
 from orders.canceling import cancel_all, cancel_scope, request_cancel
@@ -33,6 +34,7 @@ from orders.lifecycle import ENDED, ENDED_AS, UNDECIDED, OrderStatus
 from orders.models import Order, Side
 from orders.placing import account_for, order_of, place, registered_strategy, rehearse, strategy_for
 from orders.replacing import request_replace
+from risk.api.decision_documents import decision_document
 from risk.api.scopes import ScopeRequest
 from risk.trading_state import halt
 
@@ -245,10 +247,16 @@ class KillView(APIView):
 
     @schema.KILL
     def post(self, request: Request) -> Response:
-        """Halt a scope so that only a second person's word lifts it, then ask for the end of every order in it."""
+        """Halt a scope so that only a second person's word lifts it, then ask for the end of every order in it.
+
+        The kill goes on until the exchange's evidence proves its end: ``GET /api/exec/kills/{id}``.
+        """
         asked = ScopeRequest.of(request, allow_cancel=False)
         killed = kill(asked.kind, asked.key, reason=asked.reason, by=actor_of(request, "POST /api/exec/kill"))
-        return Response({**asked.document(killed.state), "cancels_requested": killed.cancels_requested})
+        document = kill_document(killed.episode, principal_of(request))
+        return Response(
+            {**asked.document(killed.state), "cancels_requested": killed.cancels_requested, "kill": document}
+        )
 
 
 class StopView(APIView):

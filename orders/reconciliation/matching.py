@@ -14,7 +14,7 @@ from execution_project.common.money import CONTEXT, plain
 from orders.models import BreakKind, Severity
 from positions.booking import fees_of
 from positions.models import Fill
-from risk.gate import read_prices_of
+from risk.reading import read_prices_of
 
 OF_TRADES = (BreakKind.PRICE_MISMATCH, BreakKind.QTY_MISMATCH, BreakKind.FEE_MISMATCH)
 """Kinds that one trade may show."""

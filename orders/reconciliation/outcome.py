@@ -82,6 +82,7 @@ class Run:
     only_due: bool
     unless_read_since: datetime | None
     stop_at: float | None
+    symbols: Collection[str] | None
     result: Reconciliation
 
     def now_ms(self) -> int:

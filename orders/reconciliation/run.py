@@ -41,13 +41,15 @@ def reconcile(
     only_due: bool = False,
     unless_read_since: datetime | None = None,
     within: timedelta | None = None,
+    symbols: Collection[str] | None = None,
 ) -> Reconciliation:
     """Compare the account's books with the exchange and put right what facts put right.
 
     ``since``: read trades from then on, if that is earlier than the overlap of 10 minutes. ``dry_run``: say what
     differs, store nothing. ``only_due``: of the trades, symbols not read for five minutes;
-    ``unless_read_since``: symbols not read since then; ``within``: begin no other symbol after that long. Raises
-    ``Problem``: 400 for an unknown part, 403 without the right, 409 while the books are closed.
+    ``unless_read_since``: symbols not read since then; ``within``: begin no other symbol after that long;
+    ``symbols``: trades of these alone. Raises ``Problem``: 400 for an unknown part, 403 without the right, 409 while
+    the books are closed.
     """
     by.require(Right.SYNC)
     unknown = sorted(set(parts) - set(PARTS))
@@ -63,7 +65,7 @@ def reconcile(
         result.failed = dict.fromkeys(chosen, str(error))
         return result
     stop_at = None if within is None else time.monotonic() + within.total_seconds()
-    run = Run(account, adapter, by, since, dry_run, only_due, unless_read_since, stop_at, result)
+    run = Run(account, adapter, by, since, dry_run, only_due, unless_read_since, stop_at, symbols, result)
     for part in chosen:
         asked_at = clock.now()
         try:

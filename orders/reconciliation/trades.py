@@ -46,6 +46,8 @@ def compare_trades(run: Run, asked_at: datetime) -> datetime:
     cursors = wanted_cursors(run.account)
     suspected = suspected_orphans(run.account)
     for cursor in cursors:
+        if run.symbols is not None and cursor.instrument.symbol not in run.symbols:
+            continue
         look_back_to = suspected.get(cursor.instrument.symbol)
         if run.only_due and cursor.updated_at > asked_at - TRADES_EVERY:
             continue

@@ -27,7 +27,7 @@ def _may_act(key: ApiKey, kind: str, name: str) -> bool:
     return name in ({"account": key.accounts, "strategy": key.strategies}.get(kind) or [])
 
 
-def _storable(value: Any, longest: int) -> bool:
+def storable(value: Any, longest: int) -> bool:
     """Whether a JSON value is text that the database takes: no NUL, no lone surrogate."""
     if not isinstance(value, str) or len(value) > longest or "\0" in value:
         return False
@@ -54,7 +54,7 @@ class ScopeRequest:
         known = {"scope", "reason"} | ({"cancel_orders"} if allow_cancel else set())
         errors: dict[str, str] = dict.fromkeys(set(body) - known, "There is no such field.")
         scope, reason, cancel = body.get("scope"), body.get("reason", ""), body.get("cancel_orders", False)
-        if not _storable(reason, 256):
+        if not storable(reason, 256):
             errors["reason"] = "Send a string of at most 256 characters."
         if not isinstance(cancel, bool):
             errors["cancel_orders"] = "Send true or false."
@@ -63,7 +63,7 @@ class ScopeRequest:
             kind = "global"
         elif isinstance(scope, dict) and len(scope) == 1:
             kind, key = next(iter(scope.items()))
-        if kind not in {"global", "exchange", "account", "strategy", "symbol"} or not _storable(key, 64):
+        if kind not in {"global", "exchange", "account", "strategy", "symbol"} or not storable(key, 64):
             errors["scope"] = 'Send "global" or one of {"exchange"|"account"|"strategy"|"symbol": "<name>"}.'
         if errors:
             raise serializers.ValidationError(errors)

@@ -3,10 +3,14 @@
 from django.urls import path
 
 from risk.api.accounts import AccountsView, BalancesView
+from risk.api.limits import DecisionsView, LimitsView, RiskView
 from risk.api.views import StartView
 
 urlpatterns = [
     path("accounts", AccountsView.as_view()),
     path("balances", BalancesView.as_view()),
+    path("decisions", DecisionsView.as_view()),
+    path("limits", LimitsView.as_view()),
+    path("risk", RiskView.as_view()),
     path("start", StartView.as_view()),
 ]

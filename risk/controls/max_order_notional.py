@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from execution_project.common.money import plain, plain_or_none
-from risk.controls.result import ControlOutcome, ControlResult
-from risk.inputs import GateInputs
+from risk.controls.judging import Observation, judge
+from risk.controls.result import ControlResult
+from risk.inputs import GateInputs, LimitVersion
 
 NUMBER = 4
 CONTROL = "max_order_notional"
-MANDATORY_SCOPE = "account"
 
 
 def evaluate(inputs: GateInputs) -> ControlResult:
@@ -16,48 +16,20 @@ def evaluate(inputs: GateInputs) -> ControlResult:
 
     The account's own limit is mandatory: without one nothing that increases exposure passes.
     """
-    if inputs.is_reducing:
-        return ControlResult(NUMBER, CONTROL, ControlOutcome.NOT_APPLICABLE, detail="The order reduces exposure.")
-    limits = [limit for limit in inputs.limits if limit.control == CONTROL and limit.value is not None]
-    seen = {limit.scope: {"version": limit.version, "value": plain_or_none(limit.value)} for limit in limits}
-    if not any(limit.scope.startswith(f"{MANDATORY_SCOPE}:") for limit in limits):
-        return ControlResult(
-            NUMBER,
-            CONTROL,
-            ControlOutcome.BREACH,
-            "LIMIT_NOT_SET",
-            f"No {CONTROL} limit is set for account {inputs.intent.account} in mode {inputs.intent.mode}.",
-            inputs=seen,
-        )
-    tightest = min(limits, key=lambda limit: limit.value or 0)
-    value = inputs.reported_notional
-    context = {
-        "limits": seen,
-        "limit_scope": tightest.scope,
-        "limit_version": tightest.version,
+    value = None if inputs.unit_price is None else inputs.reported_notional
+    seen = {
         "unit_price": plain_or_none(inputs.unit_price),
         "reporting_rate": plain_or_none(inputs.reporting_rate),
     }
-    if value is None or inputs.unit_price is None:
-        return ControlResult(
-            NUMBER,
-            CONTROL,
-            ControlOutcome.BREACH,
-            "PRICE_UNAVAILABLE",
-            f"No fresh price values this order in {inputs.reporting_currency}.",
-            limit=tightest.value,
-            inputs=context,
-        )
-    if tightest.value is None or value > tightest.value:
-        return ControlResult(
-            NUMBER,
-            CONTROL,
-            ControlOutcome.BREACH,
-            "MAX_ORDER_NOTIONAL",
+
+    def observe(limit: LimitVersion) -> Observation:
+        if value is None:
+            unknown = f"No fresh price values this order in {inputs.reporting_currency}."
+            return Observation(None, "PRICE_UNAVAILABLE", unknown, seen)
+        detail = (
             f"The order is worth up to {plain(value)} {inputs.reporting_currency};"
-            f" {tightest.scope} allows {plain_or_none(tightest.value)}.",
-            observed=value,
-            limit=tightest.value,
-            inputs=context,
+            f" {limit.scope} allows {plain_or_none(limit.value)}."
         )
-    return ControlResult(NUMBER, CONTROL, ControlOutcome.PASS, observed=value, limit=tightest.value, inputs=context)
+        return Observation(value, "MAX_ORDER_NOTIONAL", detail, seen)
+
+    return judge(inputs, CONTROL, observe)

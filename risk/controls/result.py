@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from execution_project.common.money import plain
+from execution_project.common.money import plain_or_none
 
 
 class ControlOutcome(StrEnum):
-    """PASS and NOT_APPLICABLE let the order on; BREACH denies it."""
+    """Only BREACH denies. WARNED and SHADOWED are breaches of limits that do not block; NOT_SET: there is no limit."""
 
     PASS = "pass"  # noqa: S105  not a password
     NOT_APPLICABLE = "not_applicable"
+    NOT_SET = "not_set"
+    SHADOWED = "shadowed"
+    WARNED = "warned"
     BREACH = "breach"
 
 
 @dataclass(frozen=True, slots=True)
 class ControlResult:
-    """One control's outcome with what it looked at; ``code`` is stable and only set on a breach."""
+    """One control's outcome with what it looked at; ``code`` is stable and set when a limit is broken."""
 
     number: int
     control: str
@@ -38,5 +41,15 @@ class ControlResult:
 
     def as_json(self, microseconds: int) -> dict[str, Any]:
         """Plain JSON for the stored decision."""
-        body = {**asdict(self), "outcome": self.outcome.value, "headroom": self.headroom, "microseconds": microseconds}
-        return {key: plain(value) if isinstance(value, Decimal) else value for key, value in body.items()}
+        return {
+            "number": self.number,
+            "control": self.control,
+            "outcome": self.outcome.value,
+            "code": self.code,
+            "detail": self.detail,
+            "observed": plain_or_none(self.observed),
+            "limit": plain_or_none(self.limit),
+            "headroom": plain_or_none(self.headroom),
+            "inputs": self.inputs,
+            "microseconds": microseconds,
+        }

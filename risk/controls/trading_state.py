@@ -10,9 +10,10 @@ CONTROL = "trading_state"
 
 
 def evaluate(inputs: GateInputs) -> ControlResult:
-    """HALTED denies everything; REDUCE_ONLY denies what does not reduce. An unknown state counts as HALTED."""
-    stopping = [s for s in inputs.states if s.state not in {"ACTIVE", "REDUCE_ONLY"}]
-    reducing_only = [s for s in inputs.states if s.state == "REDUCE_ONLY"]
+    """HALTED denies everything but what reduces by a flatten that was confirmed after the halt; REDUCE_ONLY denies what
+    does not reduce. An unknown state counts as HALTED."""
+    stopping = [s for s in inputs.states if not s.lets_pass(inputs.intent.flatten_seq)]
+    reducing_only = [s for s in inputs.states if s.state == "REDUCE_ONLY" or inputs.intent.flatten_seq is not None]
     seen = {state.scope: state.state for state in inputs.states}
     if stopping:
         where = ", ".join(state.scope for state in stopping)

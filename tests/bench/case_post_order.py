@@ -14,12 +14,10 @@ from uuid import uuid4
 
 from django.db import connection
 
-from exchanges.models import Account
-from exchanges.syncing import sync_balances, sync_quotes
 from execution_project.roles import ENGINE_ROLE
 from tests.bench import floor
 from tests.bench.frame import Bench, Figure, Sample, interleave, table
-from tests.engines import make_engine
+from tests.engines import Engine, make_engine
 from tests.simulators import Simulator
 from tests.waiting import wait_until
 
@@ -124,13 +122,12 @@ def start_web(bench: Bench) -> int:
     return port
 
 
-def end_orders_and_refresh(account: Account) -> None:
+def end_orders_and_refresh(engine: Engine) -> None:
     """What workers and ticker would do meanwhile."""
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE risk_reservation SET amount = 0, exposure = 0 WHERE amount > 0")
+        cursor.execute("UPDATE risk_reservation SET amount = 0, exposure = 0, live = false WHERE live")
         cursor.execute("DELETE FROM django_q_ormq")
-    sync_balances(account)
-    sync_quotes(account)
+    engine.refresh()
 
 
 def run(bench: Bench, rounds: int) -> None:
@@ -147,7 +144,7 @@ def run(bench: Bench, rounds: int) -> None:
 
         def measure(path: str, token: str, count: int, seconds: float) -> Sample:
             clients = [Client(port, path, token, body) for _ in range(count)]
-            end_orders_and_refresh(engine.account)
+            end_orders_and_refresh(engine)
             try:
                 return batch(clients, seconds)
             finally:

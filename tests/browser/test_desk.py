@@ -13,6 +13,7 @@ from execution_project.staff_groups import grant_to_groups
 from orders.models import Order
 from risk.models import TradingState
 from tests.engines import Engine, drain
+from tests.kills import until_verified
 from tests.processes import Processes
 from tests.web import start_web
 
@@ -134,11 +135,17 @@ def test_the_kill_switch_takes_two_clicks_and_a_second_person_lifts_it(
     expect(page.get_by_role("region", name="Trading state").get_by_text("HALTED")).to_be_visible()
     state = TradingState.objects.get(scope_kind="global")
     assert (state.state, state.latched) == ("HALTED", True)
-    drain()
+    episode = until_verified()
     assert Order.objects.get(id=order_id).ended_as == "canceled"
+    page.goto(f"{base}/admin/risk/killepisode/{episode.id}/change/")
+    fits(page)
+    page.get_by_role("link", name="Name the cause").click()
+    page.get_by_label("Cause").fill("a drill")
+    page.locator("form.bo-form button[type=submit]").click()
+    engine.refresh()
 
     page.goto(f"{base}/admin/acts/start")
-    page.get_by_label("Reason").fill("over")
+    page.get_by_label("Reason").fill("the drill of the desk is over")
     page.locator("form.bo-form button[type=submit]").click()
     assert TradingState.objects.get(scope_kind="global").latched
     window.clear_cookies()
@@ -146,9 +153,10 @@ def test_the_kill_switch_takes_two_clicks_and_a_second_person_lifts_it(
     second.goto(f"{base}/admin/")
     second.get_by_role("link", name="Decide").first.click()
     fits(second)
+    engine.refresh()
     second.get_by_label("Reason").fill("the books agree")
     second.get_by_role("button", name=re.compile("approve", re.IGNORECASE)).first.click()
-    expect(second.get_by_role("region", name="Trading state").get_by_text("ACTIVE")).to_be_visible()
+    expect(second.get_by_role("region", name="Trading state").get_by_text("REDUCE ONLY")).to_be_visible()
     assert not TradingState.objects.get(scope_kind="global").latched
 
 

@@ -81,7 +81,9 @@ def test_every_operation_says_what_it_takes_and_every_way_it_may_fail() -> None:
 def _stated(node: ast.Call) -> str | None:
     """The code that a call of one of these states in so many words."""
     name = node.func.id if isinstance(node.func, ast.Name) else ""
-    place = {"Problem": 1, "_refuse": 0, "_breach": 0, "ControlResult": 3}.get(name)
+    problems = {"Problem": 1, "_refuse": 0, "_breach": 0, "ControlResult": 3}
+    controls = {"Observation": 1, "_said": 1, "observation": 2, "with_this_order": 3, "_with_this": 3}
+    place = (problems | controls).get(name)
     if place is None or len(node.args) <= place:
         return None
     argument = node.args[place]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlencode
@@ -19,18 +20,23 @@ from execution_project.common.actors import Actor
 from execution_project.common.locking import ordered
 from execution_project.common.models import Approval, Chore, Event
 from execution_project.common.rights import EVERYTHING
+from orders.flattening import plan_flatten
+from orders.killing import judge
 from orders.models import Command, CommandKind, Order
-from risk.models import Circuit, TradingState
+from risk.kill_episodes import episode_of
+from risk.models import Circuit, FlattenItem, KillEpisode, TradingState
 from risk.trading_state import halt, propose_start
 from tests.factories import (
     AccountFactory,
     BreakFactory,
     CircuitFactory,
+    HoldingFactory,
     InstrumentFactory,
     StrategyFactory,
     lost_order,
     whole_order,
 )
+from tests.kills import WHY, take_for_proven
 from tests.people import client_of, person
 from tests.threads import Other
 
@@ -211,8 +217,9 @@ def test_start_warns_of_scopes_that_stay_halted(operator: Client) -> None:
 
 def test_latch_is_lifted_by_a_second_person_only(operator: Client) -> None:
     halt("global", "", reason="kill switch", by=BY, latched=True)
+    take_for_proven()
     assert "Your request becomes a proposal" in text_of(operator.get("/admin/acts/start"))
-    response = operator.post("/admin/acts/start", {"reason": "cause found"}, follow=True)
+    response = operator.post("/admin/acts/start", {"reason": WHY}, follow=True)
     assert "Nothing is started until another person approves" in text_of(response)
     assert state().latched
     approval = Approval.objects.get()
@@ -226,10 +233,10 @@ def test_latch_is_lifted_by_a_second_person_only(operator: Client) -> None:
     assert state().latched
 
     second = client_of(person("rita", "risk"))
-    assert "cause found" in text_of(second.get(decide))
+    assert WHY in text_of(second.get(decide))
     response = second.post(decide, {"decision": "approve", "reason": "agreed"}, follow=True)
-    assert "The latch of global is lifted." in text_of(response)
-    assert (state().state, state().latched) == ("ACTIVE", False)
+    assert "The latch of global is lifted: it is REDUCE_ONLY." in text_of(response)
+    assert (state().state, state().latched) == ("REDUCE_ONLY", False)
     granted = Event.objects.get(kind="approval.granted")
     assert (granted.actor, granted.cause) == ("user:rita", "admin: decide: agreed")
     assert "Approved and carried out." in text_of(second.get(decide))
@@ -238,7 +245,8 @@ def test_latch_is_lifted_by_a_second_person_only(operator: Client) -> None:
 
 def test_refused_proposal_changes_nothing(operator: Client) -> None:
     halt("global", "", reason="kill switch", by=BY, latched=True)
-    operator.post("/admin/acts/start", {"reason": "please"})
+    take_for_proven()
+    operator.post("/admin/acts/start", {"reason": WHY})
     decide = reverse("admin:act_decide", args=[Approval.objects.get().id])
     second = client_of(person("rita", "risk"))
     assert "Refused." in text_of(second.post(decide, {"decision": "refuse", "reason": "not yet"}, follow=True))
@@ -248,15 +256,17 @@ def test_refused_proposal_changes_nothing(operator: Client) -> None:
 
 def test_what_somebody_proposed_by_a_command_is_not_theirs_to_decide_in_the_admin(operator: Client) -> None:
     halt("global", "", reason="kill switch", by=BY, latched=True)
+    take_for_proven()
     asker = Actor("command:olga", "a test", rights=EVERYTHING)
-    approval = propose_start("global", "", reason="cause found", by=asker)
+    approval = propose_start("global", "", reason=WHY, by=asker)
     own = operator.get(reverse("admin:act_decide", args=[approval.id]))
     assert "another person has to decide" in text_of(own) and Page(own.content.decode()).forms == []
 
 
 def test_lapsed_proposal_has_no_buttons(operator: Client) -> None:
     halt("global", "", reason="kill switch", by=BY, latched=True)
-    operator.post("/admin/acts/start", {"reason": "please"})
+    take_for_proven()
+    operator.post("/admin/acts/start", {"reason": WHY})
     now = clock.now()
     Approval.objects.update(requested_at=now - timedelta(hours=2), expires_at=now - timedelta(hours=1))
     approval = Approval.objects.get()
@@ -267,13 +277,51 @@ def test_lapsed_proposal_has_no_buttons(operator: Client) -> None:
 
 def test_grant_that_was_not_carried_out_can_be_carried_out_again(operator: Client) -> None:
     halt("global", "", reason="kill switch", by=BY, latched=True)
-    operator.post("/admin/acts/start", {"reason": "please"})
+    take_for_proven()
+    operator.post("/admin/acts/start", {"reason": WHY})
     now = clock.now()
     Approval.objects.update(decided_by="user:eve", decided_at=now, approved=True)
     decide = reverse("admin:act_decide", args=[Approval.objects.get().id])
     assert "may be tried again" in text_of(operator.get(decide))
     assert operator.post(decide, {"decision": "again", "reason": "retry"}).status_code == 302
-    assert state().state == "ACTIVE"
+    assert state().state == "REDUCE_ONLY"
+
+
+def test_a_kills_page_shows_what_is_not_proven_and_its_cause_is_put_on_record_there(operator: Client) -> None:
+    order = whole_order(status="open")
+    response = operator.post(f"/admin/acts/kill?kind=account&key={order.account.name}", {"reason": "x"}, follow=True)
+    assert "Killed account" in text_of(response)
+    assert "SWEEPING" in text_of(response) and "Its cause is not on record" in text_of(response)
+    episode = KillEpisode.objects.get()
+    judge(episode)
+    page = text_of(operator.get(reverse("admin:risk_killepisode_change", args=[episode.id])))
+    assert "not looked at yet" in page and str(order.id) in page
+    start = text_of(operator.get(f"/admin/acts/start?kind=account&key={order.account.name}"))
+    assert "It cannot be proposed yet" in start and "The sweep is SWEEPING" in start
+    cause = reverse("admin:act_kill_cause", args=[episode.id])
+    assert "on record with your name" in text_of(operator.get(cause))
+    assert operator.post(cause, {"reason": ""}).status_code == 400
+    assert "The cause is on record." in text_of(operator.post(cause, {"reason": "a runaway"}, follow=True))
+    assert Event.objects.get(kind="kill.cause").actor == "user:olga"
+
+
+def test_a_flatten_is_shown_as_a_list_and_confirmed_by_it(operator: Client) -> None:
+    held = HoldingFactory(asset="BTC", quantity=Decimal("0.3"))
+    HoldingFactory(account=held.account, asset="XYZ", quantity=Decimal("5"))
+    InstrumentFactory()
+    halt("account", held.account.name, reason="x", by=BY, latched=True)
+    episode = KillEpisode.objects.get()
+    flatten = reverse("admin:act_flatten", args=[episode.id])
+    assert operator.get(flatten).status_code == 409, "the kill is not verified"
+    take_for_proven("account", held.account.name)
+    page = operator.get(flatten)
+    assert f"{held.account.name}: 0.3 BTC by BTCUSDT" in text_of(page)
+    assert "5 XYZ cannot be sold" in text_of(page)
+    assert operator.post(flatten, {"confirm": "0" * 16, "reason": "x"}).status_code == 409
+    confirm = plan_flatten(episode_of(episode.id)).confirm
+    response = operator.post(flatten, {"confirm": confirm, "reason": "out"}, follow=True)
+    assert "is RUNNING" in text_of(response)
+    assert set(FlattenItem.objects.values_list("asset", "state")) == {("BTC", "SELLING"), ("XYZ", "LEFT")}
 
 
 # ------------------------------------------------------------------------------------------------------------ cancels

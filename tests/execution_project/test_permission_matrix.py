@@ -21,7 +21,19 @@ from rest_framework.views import APIView
 
 from execution_project.common import clock
 from execution_project.common.models import ApiKey, Approval
-from tests.factories import AccountFactory, BreakFactory, CircuitFactory, api_key, lost_order, whole_order
+from risk.trading_state import halt
+from tests.factories import (
+    BY,
+    AccountFactory,
+    BreakFactory,
+    CircuitFactory,
+    HoldingFactory,
+    StrategyFactory,
+    api_key,
+    lost_order,
+    whole_order,
+)
+from tests.kills import take_for_proven
 from tests.people import client_of, person
 from tests.positions.books import posted
 
@@ -36,12 +48,15 @@ ACTS: dict[str, frozenset[str]] = {
     "act_halt": frozenset({"trader", "risk", "operations", "administrator"}),
     "act_kill": frozenset({"trader", "risk", "operations", "administrator"}),
     "act_start": frozenset({"risk", "operations", "administrator"}),
+    "act_kill_cause": frozenset({"risk", "operations", "administrator"}),
+    "act_flatten": frozenset({"trader", "risk", "operations", "administrator"}),
     "act_cancel_scope": frozenset({"trader", "risk", "operations", "administrator"}),
     "act_cancel_order": frozenset({"trader", "risk", "operations", "administrator"}),
     "act_resolve_order": frozenset({"operations", "administrator"}),
     "act_acknowledge_break": frozenset({"operations", "administrator"}),
     "act_resolve_break": frozenset({"operations", "administrator"}),
     "act_close_circuit": frozenset({"risk", "operations", "administrator"}),
+    "act_limit": frozenset({"risk", "administrator"}),
     "act_sync": frozenset({"operations", "administrator"}),
     "act_decide": frozenset({"risk", "operations", "administrator"}),
     "exchanges_account_credentials": ADMINISTRATOR,
@@ -98,12 +113,21 @@ API: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "fills"): frozenset({"read"}),
     ("GET", "equity"): frozenset({"read"}),
     ("GET", "state"): frozenset({"read"}),
+    ("GET", "risk"): frozenset({"read"}),
+    ("GET", "limits"): frozenset({"read"}),
+    ("POST", "limits"): frozenset({"operate"}),
+    ("GET", "decisions"): frozenset({"read"}),
     ("GET", "breaks"): frozenset({"read"}),
     ("POST", "breaks/<uuid:break_id>/acknowledge"): frozenset({"operate"}),
     ("POST", "breaks/<uuid:break_id>/resolve"): frozenset({"operate"}),
     ("POST", "stop"): frozenset({"operate"}),
     ("POST", "start"): frozenset({"operate"}),
     ("POST", "kill"): frozenset({"operate"}),
+    ("GET", "kills"): frozenset({"read"}),
+    ("GET", "kills/<uuid:kill_id>"): frozenset({"read"}),
+    ("POST", "kills/<uuid:kill_id>/cause"): frozenset({"operate"}),
+    ("GET", "kills/<uuid:kill_id>/flatten"): frozenset({"operate"}),
+    ("POST", "kills/<uuid:kill_id>/flatten"): frozenset({"operate"}),
     ("GET", "schema"): frozenset(),
     ("GET", "docs"): frozenset(),
 }
@@ -150,6 +174,9 @@ def address() -> dict[str, str]:
     )
     account = AccountFactory()
     api_key("read")
+    halt("strategy", "killed", reason="x", by=BY, latched=True)
+    kill = take_for_proven("strategy", "killed")
+    HoldingFactory(asset="BTC", strategy=StrategyFactory(name="killed"))
     arguments: dict[str, list[Any]] = {
         "act_cancel_order": [whole_order(status="open").id],
         "act_resolve_order": [lost_order().id],
@@ -163,6 +190,8 @@ def address() -> dict[str, str]:
         "common_apikey_revoke": [ApiKey.objects.get().pk],
         "positions_posting_classify": [posted(account, "transfer", "BTC", "1").pk],
         "app_list": ["orders"],
+        "act_kill_cause": [kill.id],
+        "act_flatten": [kill.id],
     }
     return {name: reverse(f"admin:{name}", args=arguments.get(name, [])) for name in [*ACTS, *PAGES]}
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.apps import apps
@@ -17,6 +18,7 @@ from django_q.models import Task
 from execution_project import ticker as ticker_module
 from execution_project.common.models import QueueBeat
 from execution_project.ticker import LEADER_LOCK, Tick, Ticker, beat, prune_task_results, registered_ticks
+from tests.threads import Other
 from tests.waiting import wait_until
 
 
@@ -119,13 +121,40 @@ def test_process_beats_through_a_lost_connection_and_ends_on_sigterm(processes: 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_start_comes_before_the_first_tick_and_once_per_lead(calls: list[str]) -> None:
-    ticker = Ticker([Tick("tick", 0.0, lambda: calls.append("tick"))], lambda: calls.append("boot"))
+    ticks = [Tick("beat", 0.0, beat), Tick("tick", 0.0, lambda: calls.append("tick"))]
+    ticker = Ticker(ticks, lambda: calls.append("boot"))
     ticker.step()
     ticker.step()
     connection.close()  # the lead is lost and won again on the same server: that is no start
     ticker.step()
     connection.close()
     assert calls == ["boot", "tick", "tick", "tick"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_was_away_for_long_is_a_start(calls: list[str]) -> None:
+    """Long enough for a watchdog to have acted: the books are compared before anything trades."""
+    ticks = [Tick("beat", 0.0, beat), Tick("tick", 0.0, lambda: calls.append("tick"))]
+    ticker = Ticker(ticks, lambda: calls.append("boot"))
+    ticker.step()
+    QueueBeat.objects.update(beaten_at=timezone.now() - timedelta(seconds=16))
+    connection.close()
+    ticker.step()
+    connection.close()
+    assert calls == ["boot", "tick", "boot", "tick"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_heart_beats_after_a_turn_of_a_leaders_loop_alone(calls: list[str], tmp_path: Path) -> None:
+    heart = tmp_path / "run" / "heartbeat"
+    ticker = Ticker([Tick("tick", 0.0, lambda: calls.append(str(heart.exists())))], heartbeat=heart)
+    ticker.step()
+    assert calls == ["False"] and heart.exists()
+    heart.unlink()
+    standby = Other(lambda: Ticker([], heartbeat=heart).step())
+    standby.join()
+    assert not heart.exists(), "one that waits turns no loop"
+    connection.close()
 
 
 @pytest.mark.django_db(transaction=True)

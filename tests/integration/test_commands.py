@@ -7,17 +7,21 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, get_commands, load_command_class
 
 from exchanges.models import Account, Balance
-from execution_project.common.approvals import request_approval
+from execution_project.common.actors import Actor
+from execution_project.common.approvals import decide_and_carry_out, request_approval
 from execution_project.common.ids import uuid7
 from execution_project.common.models import IdempotencyKey
+from execution_project.common.rights import EVERYTHING
 from orders import notifications
 from orders.api import waiting
 from orders.models import Order
+from risk.models import TradingState
 from tests.commands import Ran, our_commands, row_counts, run, run_program
 from tests.engines import BY, Engine, drain
 from tests.factories import BreakFactory
@@ -25,7 +29,7 @@ from tests.processes import ROOT
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
-DAEMONS = {"cluster_main", "run_cluster", "run_ticker", "run_streams", "exchange_simulator"}
+DAEMONS = {"cluster_main", "run_cluster", "run_ticker", "run_streams", "exchange_simulator", "watchdog"}
 DEVELOPMENT = {"seed", "place_demo_orders"}
 
 
@@ -161,6 +165,41 @@ def test_halting_with_cancels_and_killing_ask_for_the_end_of_every_order(engine:
     drain()
     assert Order.objects.get().status == "canceled"
     assert place(engine, "--json").document["problem"]["code"] == "TRADING_HALTED"
+
+
+def test_the_kill_switch_proves_the_end_by_itself_though_no_worker_lives(engine: Engine) -> None:
+    resting(engine)
+    place(engine, "--strategy", "demo")
+    killed = run("kill_switch", "--reason", "the workers are dead", "--json")
+    assert (killed.code, killed.document["kill"]["verdict"]) == (0, "VERIFIED"), killed
+    assert set(Order.objects.values_list("status", flat=True)) <= {"canceled", "settled"}
+    engine.simulator.fault("status", call="GET /api/v3/openOrders", times=None, status=503)
+    again = run("kill_switch", "--reason", "once more", "--wait", "0", "--json").document
+    assert (again["kill"]["joined"], again["kill"]["verdict"]) == (1, "VERIFIED")
+
+
+def test_a_kill_that_is_not_proven_ends_with_3_and_says_what_is_lacking(engine: Engine) -> None:
+    resting(engine)
+    engine.simulator.fault("status", call="GET /api/v3/openOrders", times=None, status=503)
+    killed = run("kill_switch", "--reason", "an outage", "--wait", "1")
+    assert killed.code == 3
+    assert f"{engine.account.name} not asked" in killed.out
+    assert "Run this again" in killed.err
+
+
+def test_a_kill_is_lifted_from_the_command_line_in_two_stages(engine: Engine) -> None:
+    assert run("kill_switch", "--reason", "a drill").code == 0
+    why = "the desk has looked at it and is content"
+    held = run("start", "--scope", "global", "--reason", why, "--json")
+    assert (held.code, held.document["problem"]["held_by"]) == (1, ["Its cause is not on record: why did it happen?"])
+    for stage, cause in (("REDUCE_ONLY", ("--cause", "a drill of the desk")), ("ACTIVE", ())):
+        engine.refresh()
+        asked = run("start", "--scope", "global", "--reason", why, *cause, "--json")
+        assert asked.code == 3, asked
+        by = Actor("user:second", "a test", rights=EVERYTHING)
+        decide_and_carry_out(UUID(asked.document["approval"]["id"]), approved=True, by=by)
+        assert TradingState.objects.get(scope_kind="global").state == stage
+    assert place(engine, "--json").code == 0
 
 
 def test_an_order_is_explained_on_one_page(engine: Engine) -> None:
@@ -308,6 +347,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "cancel_order": ["ORDER"],
     "create_api_key": ["new", "--scope", "read"],
     "explain_order": ["ORDER"],
+    "export_emergency_kit": ["kit"],
     "halt": ["--reason", "x"],
     "kill_switch": ["--reason", "x"],
     "open_books": ["ACCOUNT"],
@@ -315,7 +355,9 @@ ARGUMENTS: dict[str, list[str]] = {
         *("--account", "ACCOUNT", "--symbol", "BTCUSDT", "--side", "BUY", "--type", "MARKET"),
         *("--quantity", "0.01"),
     ],
+    "propose_limit": ["max_order_notional", "off", "--scope", "account:ACCOUNT", "--reason", "a larger desk"],
     "refuse": ["APPROVAL"],
+    "rehearse_limit": ["max_order_notional", "account:ACCOUNT", "1"],
     "resolve_break": ["BREAK", "--reason", "a deposit by hand"],
     "resolve_order": ["ORDER", "--outcome", "rejected", "--reason", "x"],
     "revoke_api_key": ["KEY"],

@@ -19,9 +19,10 @@ from execution_project.common.models import Event, IdempotencyKey
 from execution_project.common.rights import EVERYTHING
 from orders.models import Order
 from risk.limits import tighten_or_set
-from risk.models import TradingState
+from risk.models import KillSweep, TradingState
 from risk.trading_state import propose_start
 from tests.factories import BY, LimitFactory, StrategyFactory, funded_account
+from tests.kills import take_for_proven
 from tests.people import client_of, person
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,7 +75,9 @@ def test_acts_by_people_with_the_longest_names() -> None:
     state = TradingState.objects.get()
     assert (state.scope_key, state.latched, state.changed_by) == (ACCOUNT, True, f"user:{USER}")
     by = Actor(f"user:{USER}", "a drill", rights=EVERYTHING)
-    approval = propose_start("account", ACCOUNT, reason="the drill is over", by=by)
+    KillSweep.objects.all().delete()
+    take_for_proven("account", ACCOUNT)
+    approval = propose_start("account", ACCOUNT, reason="the drill of the desk is over", by=by)
     other = Actor(f"user:{'v' * 150}", "a drill", rights=EVERYTHING)
     decide_and_carry_out(approval.id, approved=True, by=other)
     limit = tighten_or_set(

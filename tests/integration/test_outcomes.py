@@ -138,7 +138,7 @@ def test_claim_without_answer_becomes_unknown_and_is_never_sent_again(engine: En
     """A worker that died after its claim: the bytes may be on the wire."""
     from exchanges.connections import adapter_for
     from orders.claiming import claim
-    from risk.gate import read_prices_of
+    from risk.reading import read_prices_of
 
     _, order = engine.place(quantity="0.01")
     command = Command.objects.get(order_id=order["id"])
@@ -189,7 +189,7 @@ def test_an_answer_that_comes_after_the_sweeper_gave_up_still_counts(engine: Eng
     from exchanges.reports import Evidence, Outcome, OutcomeKind
     from orders.answers import record_outcome
     from orders.claiming import claim
-    from risk.gate import read_prices_of
+    from risk.reading import read_prices_of
 
     _, order = engine.place(quantity="0.01")
     row = Order.objects.get(id=order["id"])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -24,8 +25,13 @@ from schemathesis.specs.openapi.checks import (
 from execution_project.common import clock
 from execution_project.common.models import ApiKey
 from execution_project.wsgi import application
+from orders.flattening import plan_flatten
 from orders.models import Break, BreakKind, Order, Severity
-from tests.engines import Engine, drain, make_engine
+from risk.models import KillEpisode
+from risk.trading_state import halt
+from tests.engines import BY, Engine, drain, make_engine
+from tests.factories import HoldingFactory, StrategyFactory
+from tests.kills import take_for_proven
 
 EXAMPLES = max(10, int(os.environ.get("PROOF_ROUNDS", "0")))
 CHECKS = [
@@ -35,8 +41,8 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-# Halting comes last, or no order would pass the gate any more.
-LAST = ["stop", "kill", "start"]
+# Limits and halts come last, or no order would pass the gate any more.
+LAST = ["setLimit", "stop", "kill", "start"]
 
 SCHEMA = schemathesis.openapi.from_wsgi("/api/exec/schema", application)
 for name, component in SCHEMA.raw_schema["components"]["schemas"].items():
@@ -84,7 +90,17 @@ def seed(engine: Engine) -> dict[str, list[str]]:
         for severity in Severity.values
         for number in range(2)
     ]
-    return {"order_id": orders, "break_id": [str(row.id) for row in breaks]}
+    kills = [str(verified_kill(engine, f"killed-{number}").id) for number in range(3)]
+    return {"order_id": orders, "break_id": [str(row.id) for row in breaks], "kill_id": kills}
+
+
+def verified_kill(engine: Engine, strategy: str) -> KillEpisode:
+    """The kill of a strategy of its own that holds something; its proof is taken for granted."""
+    HoldingFactory(
+        account=engine.account, asset="BTC", strategy=StrategyFactory(name=strategy), quantity=Decimal("0.001")
+    )
+    halt("strategy", strategy, reason="a drill", by=BY, latched=True)
+    return take_for_proven("strategy", strategy)
 
 
 def made_real(case: Case, choice: int, engine: Engine, ids: dict[str, list[str]]) -> None:
@@ -113,6 +129,17 @@ def known_to_work(operation: Any, engine: Engine) -> dict[str, Any] | None:
         return {
             "headers": {"Idempotency-Key": "known-to-work"},
             "body": {"account": engine.account.name, **order},
+        }
+    if operation.label == "POST /api/exec/limits":
+        limit = {"control": "max_order_rate_1s", "scope": "global", "mode": "live", "value": "100"}
+        return {"body": {**limit, "reason": "a careful start"}}
+    if operation.label == "POST /api/exec/start":
+        return {"body": {"scope": {"symbol": "ETHUSDT"}, "reason": "prices are back"}}
+    if operation.label == "POST /api/exec/kills/{kill_id}/flatten":
+        episode = verified_kill(engine, "killed-and-flattened")
+        return {
+            "path_parameters": {"kill_id": str(episode.id)},
+            "body": {"confirm": plan_flatten(episode).confirm, "reason": "a drill"},
         }
     if operation.label == "PATCH /api/exec/order/{order_id}":
         status, document = engine.limit("BUY", "0.01", "50000.00")

@@ -20,7 +20,7 @@ from orders.claiming import claim
 from orders.following import follow_account, probe
 from orders.ingest import ingest
 from orders.models import AbsenceEvidence, Attempt, Command, ExchangeOrder, Order
-from risk.gate import read_prices_of
+from risk.reading import read_prices_of
 from tests.engines import BY, Engine, drain, make_engine, reserved
 from tests.integration.test_replacing import REPLACE, patch, resting, working_at_exchange
 from tests.processes import Processes

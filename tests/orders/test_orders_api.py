@@ -16,7 +16,7 @@ from execution_project.common import clock
 from execution_project.common.models import Approval, Event, Strategy
 from orders.history import NEWEST, history_of
 from orders.models import Attempt, Command, Order
-from risk.models import TradingState
+from risk.models import KillSweep, TradingState
 from tests.factories import (
     AbsenceEvidenceFactory,
     AccountFactory,
@@ -29,6 +29,7 @@ from tests.factories import (
     lost_order,
     whole_order,
 )
+from tests.kills import WHY, take_for_proven
 
 pytestmark = pytest.mark.django_db
 BODY = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
@@ -355,7 +356,14 @@ def test_a_kill_latches_the_scope_and_asks_for_the_end_of_everything_in_it() -> 
     assert (status, document["state"], document["latched"], document["cancels_requested"]) == (200, "HALTED", True, 1)
     assert Order.objects.get(id=order.id).status == "canceled"
     assert Event.objects.get(kind="trading.halted").evidence["reason"] == "a test"
-    status, document, _ = call("POST", "start", scope)
+    status, document, _ = call("POST", "start", {**scope, "reason": WHY})
+    assert (status, document["code"]) == (409, "LATCH_HELD")
+    assert any("cause" in sentence for sentence in document["held_by"])
+    KillSweep.objects.all().delete()
+    take_for_proven("account", account.name)
+    status, document, _ = call("POST", "start", {**scope, "reason": "too short"})
+    assert (status, document["code"]) == (400, "REASON_TOO_SHORT")
+    status, document, _ = call("POST", "start", {**scope, "reason": WHY})
     assert (status, document["approval"]["act"]) == (202, "lift_latch")
     assert TradingState.objects.get().state == "HALTED"
     assert Approval.objects.count() == 1

@@ -195,3 +195,32 @@ def test_a_market_order_lives_ten_seconds_and_may_be_sized_in_quote() -> None:
     order = ask(account, quantity=None, quote_quantity=D(100), **market).order
     assert (order.status, order.valid_until - order.created_at) == ("pending", timedelta(seconds=10))
     assert Reservation.objects.get().amount == 100
+
+
+@pytest.mark.parametrize(
+    ("asked", "held", "pending", "sold"),
+    [
+        ("0.01", "0.01", "0", "0.01"),
+        ("0.02", "0.01", "0", "0.01"),
+        ("0.02", "0.0123456", "0", "0.01234"),  # on the exchange's step
+        ("0.02", "0.01", "0.004", "0.006"),
+        ("0.02", "0.01", "0.01", None),
+        ("0.02", "0", "0", None),
+    ],
+)
+def test_a_reduce_only_sale_is_cut_down_to_what_is_held_less_pending_exits(
+    asked: str, held: str, pending: str, sold: str | None
+) -> None:
+    account = funded_account(BTC=held)
+    if pending != "0":
+        assert ask(account, "exit", side="SELL", quantity=D(pending)).order.status == "pending"
+    placed = ask(account, "close", side="SELL", quantity=D(asked), reduce_only=True)
+    order = placed.order
+    if sold is None:
+        assert (order.status, order.reason) == ("denied", "REDUCE_ONLY_WOULD_INCREASE")
+        return
+    assert (order.status, order.quantity) == ("pending", D(sold))
+    assert (
+        ExchangeOrder.objects.get(order=order).quantity == Reservation.objects.get(order_id=order.id).amount == D(sold)
+    )
+    assert placed.decision.inputs["clipped_from"] == (None if sold == asked else asked)

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 APPS = ("positions", "risk", "orders")
-# Seconds and chances, by file, and answers of which only words are read: none of it is ever compared or added to an amount.
+# Seconds and chances, by file, and answers of which only words are read: none of it is compared or added to an amount.
 ALLOWED = {
     "orders/claiming.py": {"float"},
     "orders/following.py": {"float"},

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from execution_project.common.models import Approval, Event
-from risk.models import Limit, TradingState
+from risk.models import KillSweep, Limit, TradingState
 from tests.commands import row_counts, run
 from tests.factories import AccountFactory
+from tests.kills import WHY, take_for_proven
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LIMIT = ("set_limit", "max_order_notional")
@@ -77,7 +78,11 @@ def test_a_kill_takes_a_second_persons_word_to_lift() -> None:
     )
     assert "a second person would be asked" in run("start", "--scope", "global", "--reason", "x", "--dry-run").out
     assert not Approval.objects.exists()
-    asked = run("start", "--scope", "global", "--reason", "over", "--json")
+    held = run("start", "--scope", "global", "--reason", WHY, "--json")
+    assert (held.code, held.document["problem"]["code"]) == (1, "LATCH_HELD")
+    KillSweep.objects.all().delete()
+    take_for_proven()
+    asked = run("start", "--scope", "global", "--reason", WHY, "--json")
     assert asked.code == 3
     assert asked.document["approval"]["id"] == str(Approval.objects.get().id)
     assert asked.document["state"] == "HALTED"

@@ -12,9 +12,9 @@ from exchanges.freshness import PARTS, freshness_of, mark_fresh, set_blocked_by
 from execution_project.common import clock
 from risk.controls import health
 from risk.controls.result import ControlOutcome
-from risk.gate import Prices, read_inputs
 from risk.inputs import AHEAD, MAX_RECONCILIATION_AGE, Price, Reconciled
 from risk.intent import scopes_of
+from risk.reading import Prices, read_inputs
 from tests.factories import AccountFactory
 from tests.risk.gate_inputs import NOW, inputs, intent, sale
 

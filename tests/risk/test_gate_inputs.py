@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from exchanges.models import Account, Instrument, Quote
 from execution_project.common import clock
 from positions.models import LedgerEntry
-from risk.gate import Prices, read_inputs, read_prices_of
 from risk.inputs import GateInputs, Price
 from risk.intent import scopes_of
+from risk.reading import Prices, read_inputs, read_prices_of
 from risk.trading_state import halt, next_gate_seq
 from tests.factories import (
     BY,
@@ -54,11 +54,25 @@ def move(account: Account, amount: str, posted_at: Any, *, book: str = "exchange
     )
 
 
-def test_it_is_one_query() -> None:
+def test_it_is_one_statement_that_is_planned_once() -> None:
     account = AccountFactory()
-    with CaptureQueriesContext(connection) as queries:
-        read(account)
-    assert len(queries) == 1
+    before = planned()
+    with CaptureQueriesContext(connection) as others:
+        for _ in range(3):
+            read(account)
+    assert len(others) == 0
+    assert planned() == before + 3
+
+
+def planned() -> int:
+    """How often this connection has run the prepared read; it is prepared once."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE statement LIKE '%nextval%'"
+        )
+        rows = cursor.fetchall()
+    assert len(rows) <= 1
+    return int(rows[0][0]) if rows else 0
 
 
 def test_the_spent_asset_decides_which_balance_counts() -> None:

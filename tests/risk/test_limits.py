@@ -60,7 +60,7 @@ def test_limits_of_other_modes_scopes_and_controls_are_their_own() -> None:
         ("max_order_notional", "live", "account", "main"),
         ("max_order_notional", "sandbox", "account", "other"),
         ("max_order_notional", "sandbox", "global", ""),
-        ("another", "sandbox", "account", "main"),
+        ("max_working_orders", "sandbox", "account", "main"),
     ):
         assert set_to("1000", *key).version == 1
 

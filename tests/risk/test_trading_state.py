@@ -10,14 +10,15 @@ from django.db import IntegrityError, transaction
 from execution_project.common.actors import Actor
 from execution_project.common.approvals import carry_out, consequences, decide_and_carry_out
 from execution_project.common.locking import ordered
-from execution_project.common.models import Event
+from execution_project.common.models import Approval, Event
 from execution_project.common.problems import Problem
 from execution_project.common.rights import EVERYTHING, Right
 from risk.inputs import StateOfScope
 from risk.intent import lock_names, scopes_of
-from risk.models import TradingState
+from risk.models import KillEpisode, TradingState
 from risk.trading_state import halt, next_gate_seq, propose_start, refusal, start, states_of
 from tests.factories import BY
+from tests.kills import SECOND, WHY, lift_one_stage, take_for_proven
 from tests.threads import Other, blocked, run_together
 from tests.waiting import wait_until
 
@@ -156,19 +157,17 @@ def test_halts_at_the_same_time_all_count() -> None:
     assert Event.objects.filter(kind="trading.halted").count() == 6
 
 
-SECOND = Actor("user:second", "a test", rights=EVERYTHING)
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_latch_is_lifted_by_a_second_person_once() -> None:
     halt("account", "main", reason="drawdown", by=BY, latched=True)
-    approval = propose_start("account", "main", reason="looked at it", by=BY)
+    take_for_proven("account", "main")
+    approval = propose_start("account", "main", reason=WHY, by=BY)
     with pytest.raises(Problem, match="second person"):
         decide_and_carry_out(approval.id, approved=True, by=BY)
     assert TradingState.objects.get().latched
     decide_and_carry_out(approval.id, approved=True, by=SECOND)
     row = TradingState.objects.get()
-    assert (row.state, row.latched) == ("ACTIVE", False)
+    assert (row.state, row.latched) == ("REDUCE_ONLY", False)
     assert Event.objects.get(kind="trading.started").evidence["approval"] == str(approval.id)
     with pytest.raises(Problem) as caught:
         carry_out(approval.id, by=SECOND)
@@ -176,11 +175,67 @@ def test_a_latch_is_lifted_by_a_second_person_once() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_kill_is_lifted_in_two_stages_and_each_takes_two_persons() -> None:
+    halt("account", "main", reason="drawdown", by=BY, latched=True)
+    episode = take_for_proven("account", "main")
+    assert lift_one_stage("account", "main").state == "REDUCE_ONLY"
+    with pytest.raises(Problem) as caught:
+        start("account", "main", reason="all of it", by=BY)
+    assert caught.value.code == "LATCHED"
+    halt("account", "main", reason="odd prices", by=BY)
+    assert start("account", "main", reason="prices are back", by=BY).state == "REDUCE_ONLY", "no more than was allowed"
+    assert lift_one_stage("account", "main").state == "ACTIVE"
+    episode.refresh_from_db()
+    assert (episode.stage, episode.ended_at is not None) == ("ACTIVE", True)
+    stages = Event.objects.filter(kind="kill.lifted").order_by("id").values_list("from_status", "to_status")
+    assert list(stages) == [("HALTED", "REDUCE_ONLY"), ("REDUCE_ONLY", "ACTIVE")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_speaks_against_a_start_is_said_before_anybody_decides_and_looked_at_again_after() -> None:
+    halt("account", "main", reason="drawdown", by=BY, latched=True)
+    with pytest.raises(Problem) as caught:
+        propose_start("account", "main", reason=WHY, by=BY)
+    assert caught.value.code == "LATCH_HELD"
+    assert caught.value.members["held_by"] == [
+        "Its cause is not on record: why did it happen?",
+        "The sweep is SWEEPING, not VERIFIED.",
+    ]
+    episode = take_for_proven("account", "main")
+    with pytest.raises(Problem) as caught:
+        propose_start("account", "main", reason="x" * 19, by=BY)
+    assert caught.value.code == "REASON_TOO_SHORT"
+    approval = propose_start("account", "main", reason="x" * 20, by=BY)
+    KillEpisode.objects.filter(id=episode.id).update(verdict="KILL_INCOMPLETE", unproven=[{"what": "not ended"}])
+    assert "will be refused" in consequences(approval)[0] and "not ended" in consequences(approval)[0]
+    with pytest.raises(Problem) as caught:
+        decide_and_carry_out(approval.id, approved=True, by=SECOND)
+    assert caught.value.code == "LATCH_HELD"
+    assert TradingState.objects.get().latched and Approval.objects.get().used_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_second_kill_joins_and_one_of_a_scope_lifted_in_part_begins_anew() -> None:
+    first = halt("account", "main", reason="drawdown", by=BY, latched=True)
+    halt("account", "main", reason="again", by=BY, latched=True)
+    episode = KillEpisode.objects.get()
+    assert (episode.halt_seq, episode.reason, episode.joined) == (first.last_halt_seq, "drawdown", 1)
+    assert Event.objects.get(kind="kill.joined").evidence["reason"] == "again"
+    take_for_proven("account", "main")
+    lift_one_stage("account", "main")
+    halt("account", "main", reason="a third time", by=BY, latched=True)
+    episode.refresh_from_db()
+    assert episode.ended_at is not None
+    assert KillEpisode.objects.get(ended_at__isnull=True).reason == "a third time"
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("latched", [True, False])
 def test_a_proposal_lifts_no_halt_that_came_after_it(latched: bool) -> None:
     halt("account", "main", reason="drawdown", by=BY, latched=True)
-    approval = propose_start("account", "main", reason="looked at it", by=BY)
-    assert "goes on at once" in consequences(approval)[0]
+    take_for_proven("account", "main")
+    approval = propose_start("account", "main", reason=WHY, by=BY)
+    assert "only reduce exposure, at once" in consequences(approval)[0]
     newer = halt("account", "main", reason="another drawdown", by=BY, latched=latched)
     assert "halted again since it was proposed" in consequences(approval)[0]
     with pytest.raises(Problem) as caught:
@@ -190,10 +245,10 @@ def test_a_proposal_lifts_no_halt_that_came_after_it(latched: bool) -> None:
     assert (row.state, row.latched, row.last_halt_seq) == ("HALTED", True, newer.last_halt_seq)
     approval.refresh_from_db()
     assert approval.used_at is None
-    again = propose_start("account", "main", reason="looked at that too", by=BY)
+    again = propose_start("account", "main", reason=f"{WHY} again", by=BY)
     assert again.id != approval.id
     decide_and_carry_out(again.id, approved=True, by=SECOND)
-    assert TradingState.objects.get().state == "ACTIVE"
+    assert TradingState.objects.get().state == "REDUCE_ONLY"
     with pytest.raises(Problem) as caught:
         carry_out(approval.id, by=SECOND)
     assert caught.value.code == "LATCHED_AGAIN"
@@ -202,7 +257,8 @@ def test_a_proposal_lifts_no_halt_that_came_after_it(latched: bool) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_proposal_spent_lifts_no_later_latch() -> None:
     halt("account", "main", reason="drawdown", by=BY, latched=True)
-    approval = propose_start("account", "main", reason="looked at it", by=BY)
+    take_for_proven("account", "main")
+    approval = propose_start("account", "main", reason=WHY, by=BY)
     decide_and_carry_out(approval.id, approved=True, by=SECOND)
     halt("account", "main", reason="again", by=BY, latched=True)
     with pytest.raises(Problem):
@@ -213,7 +269,8 @@ def test_a_proposal_spent_lifts_no_later_latch() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_refused_proposal_lifts_nothing_and_a_plain_halt_needs_none() -> None:
     halt("account", "main", reason="drawdown", by=BY, latched=True)
-    approval = propose_start("account", "main", reason="looked at it", by=BY)
+    take_for_proven("account", "main")
+    approval = propose_start("account", "main", reason=WHY, by=BY)
     assert decide_and_carry_out(approval.id, approved=False, by=SECOND) == "Refused."
     assert TradingState.objects.get().latched
     halt("strategy", "alpha", reason="plain", by=BY)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+from django.conf import settings
 
 from execution_project.common.management_command import DatabaseCommand
 from execution_project.ticker import Ticker, registered_boot, registered_ticks
@@ -15,4 +18,4 @@ class Command(DatabaseCommand):
 
     def handle(self, *arguments: Any, **options: Any) -> None:
         """Run until SIGTERM."""
-        Ticker(registered_ticks(), registered_boot()).run()
+        Ticker(registered_ticks(), registered_boot(), Path(settings.EXEC_HEARTBEAT_FILE)).run()

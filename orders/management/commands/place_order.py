@@ -14,13 +14,14 @@ from django.core.management.base import CommandParser
 from exchanges.management.account_command import AccountCommand
 from execution_project.common.actors import Actor, command
 from execution_project.common.management_command import Partly, Refused
-from orders.api.documents import decision_document, order_document
+from orders.api.documents import order_document
 from orders.api.serializers import PlaceOrderSerializer
 from orders.api.waiting import wait_until_decided
 from orders.lifecycle import UNDECIDED, OrderStatus
 from orders.management.order_page import request_line, state_line
 from orders.models import Order
 from orders.placing import OrderRequest, place, rehearse
+from risk.api.decision_documents import decision_document
 
 MAX_WAIT_S = 600
 TEXTS = ("account", "symbol", "side", "type", "quantity", "quote_quantity", "price", "stop_price", "time_in_force")

@@ -31,7 +31,17 @@ PAPER_ACCOUNT = "paper-binance"
 STREAM_PATHS = {Exchange.BINANCE: "/ws-api/v3", Exchange.BTCTURK: "/ws"}
 STRATEGY = "demo"
 API_KEY_NAME = "first"
-ORDER_LIMIT = Decimal(25_000)
+ACCOUNT_LIMITS = {"max_order_notional": "25000", "max_working_orders": "200", "max_order_rate_1s": "50"}
+# Whoever tries the engine out repeats orders and meets their own: that warns, what costs money blocks.
+LIMITS = (
+    ("price_collar", "0.05", "BLOCK"),
+    ("passive_collar", "0.5", "WARN"),
+    ("max_asset_exposure", "3000000", "BLOCK"),
+    ("max_gross_exposure", "5000000", "BLOCK"),
+    ("max_turnover_1h", "20000000", "BLOCK"),
+    ("duplicate_window", "5", "WARN"),
+    ("self_match", "0", "WARN"),
+)
 # A host of its own for each exchange, as in earnest: a pause or a ban of the one does not hold up the other.
 HOSTS = {Exchange.BINANCE: "127.0.0.1", Exchange.BTCTURK: "localhost"}
 BALANCES = {
@@ -55,6 +65,9 @@ class Command(BaseCommand):
             self._seed_account(self._account(name, exchange))
         if settings.EXEC_PAPER_MARKET == Mode.SANDBOX:
             self._seed_account(self._paper_account())
+        for mode in sorted(set(Account.objects.values_list("mode", flat=True))):
+            for control, value, enforcement in LIMITS:
+                self._seed_limit(control, mode, "global", "", value, enforcement)
         run = Path(settings.EXEC_DATA_DIR) / "run"
         run.mkdir(parents=True, exist_ok=True)
         api_key = self._secret(run / "api-key", self._new_api_key)
@@ -67,16 +80,8 @@ class Command(BaseCommand):
         """Instruments, quotes, a limit and open books."""
         sync_instruments(account)
         sync_quotes(account)
-        if newest("max_order_notional", account.mode, "account", account.name) is None:
-            tighten_or_set(
-                "max_order_notional",
-                account.mode,
-                "account",
-                account.name,
-                ORDER_LIMIT,
-                reason="a sensible start for the simulator",
-                by=BY,
-            )
+        for control, value in ACCOUNT_LIMITS.items():
+            self._seed_limit(control, account.mode, "account", account.name, value)
         if account.books_opened_at is None:
             open_books(account, by=BY)
 
@@ -90,6 +95,13 @@ class Command(BaseCommand):
         for asset, amount in BALANCES[Exchange.BINANCE].items():
             deposit(account, asset, Decimal(amount), reason="a start on paper", by=BY)
         return account
+
+    def _seed_limit(
+        self, control: str, mode: str, kind: str, key: str, value: str, enforcement: str | None = None
+    ) -> None:
+        if newest(control, mode, kind, key) is None:
+            why = "a sensible start for the simulator"
+            tighten_or_set(control, mode, kind, key, Decimal(value), reason=why, by=BY, enforcement=enforcement)
 
     def _account(self, name: str, exchange: Exchange) -> Account:
         """The simulator account, its twin at the simulator, and the URLs on which the simulator listens this time."""

@@ -1,0 +1,139 @@
+"""Changing a limit in the admin: set or tighten it at once, or propose to loosen it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.urls import reverse
+
+from exchanges.models import Mode
+from execution_project.back_office.acts import Act, Outcome
+from execution_project.back_office.effects import Effect
+from execution_project.back_office.forms import ReasonForm
+from execution_project.common.money import NotPlainDecimal, parse_decimal, plain_or_none
+from execution_project.common.problems import Problem
+from execution_project.common.rights import Right
+from risk.controls.catalogue import CATALOGUE
+from risk.intent import scope_name
+from risk.limits import Change, described, limit_scope_exists, mode_of_scope, newest, propose, tighten_or_set
+from risk.models import Enforcement, LimitScopeKind
+
+OFF = "off"
+TEXT = {"class": "bo-input", "autocomplete": "off"}
+
+
+class LimitForm(ReasonForm):
+    """One limit of one scope and mode."""
+
+    control = forms.ChoiceField(
+        label="Limit", choices=[(name, f"{spec.number} {name}") for name, spec in CATALOGUE.items()]
+    )
+    scope = forms.CharField(
+        max_length=80,
+        widget=forms.TextInput(attrs=TEXT),
+        help_text="global, or account:NAME, exchange:NAME, strategy:NAME, symbol:NAME, asset:NAME.",
+    )
+    mode = forms.ChoiceField(choices=Mode.choices)
+    value = forms.CharField(
+        max_length=45, widget=forms.TextInput(attrs=TEXT), help_text=f"In the limit's unit; {OFF} switches it off."
+    )
+    enforcement = forms.ChoiceField(choices=Enforcement.choices)
+    expires_at = forms.DateTimeField(
+        required=False,
+        label="Expires (UTC)",
+        widget=forms.DateTimeInput(attrs=TEXT),
+        help_text="Empty: for good. When it expires, the version before counts again.",
+    )
+    field_order = ("control", "scope", "mode", "value", "enforcement", "expires_at", "reason")
+
+    def clean_scope(self) -> tuple[str, str]:
+        """Kind and name of something that there is."""
+        kind, _, key = str(self.cleaned_data["scope"]).partition(":")
+        if kind not in LimitScopeKind.values or not limit_scope_exists(kind, key):
+            raise forms.ValidationError("There is no such scope.")
+        return kind, key
+
+    def clean_value(self) -> Decimal | None:
+        """A plain decimal that is not negative, or None for ``off``."""
+        text = str(self.cleaned_data["value"]).strip()
+        if text == OFF:
+            return None
+        try:
+            value = parse_decimal(text)
+        except NotPlainDecimal as error:
+            raise forms.ValidationError(str(error)) from error
+        if value < 0:
+            raise forms.ValidationError("A limit is not negative.")
+        return value
+
+
+class LimitAct(Act):
+    """Set, tighten or propose: what the value means for the limit decides."""
+
+    right, cause, form_class = Right.CHANGE_LIMITS, "change limit", LimitForm
+    template = "back_office/limit.html"
+
+    def look_up(self, named: dict[str, Any]) -> None:
+        """What the query names, to begin with; nothing has to be."""
+        query = self.request.GET
+        kind, key = query.get("kind", "global"), query.get("key", "")
+        before = newest(query.get("control", ""), query.get("mode", ""), kind, key)
+        self.start = {
+            "control": query.get("control", ""),
+            "scope": scope_name(kind, key),
+            "mode": query.get("mode", ""),
+        }
+        self.facts: list[tuple[str, str]] = []
+        if before is not None:
+            self.start |= {"value": plain_or_none(before.value) or OFF, "enforcement": before.enforcement}
+            spec = CATALOGUE.get(before.control)
+            self.facts = [
+                ("Limit", before.control if spec is None else f"{before.control}: {spec.about} ({spec.unit})"),
+                ("Now", f"{described(before.value, before.enforcement, before.expires_at)}, version {before.version}"),
+                ("Set", f"{before.set_at:%Y-%m-%d %H:%M:%S} by {before.set_by}: {before.reason}"),
+            ]
+
+    def initial(self) -> dict[str, Any]:
+        """The version that counts."""
+        return self.start
+
+    def back(self) -> str:
+        """The list of limits."""
+        return reverse("admin:risk_limit_changelist")
+
+    def effect(self) -> Effect:
+        """What it does."""
+        sentences = [
+            "A new or a tighter limit counts at once: every order from then on is decided by it. Live orders stay.",
+            "What lets more through is proposed, and changes nothing until a second person approves it.",
+        ]
+        return Effect("Change a limit", "Change it", "warning", sentences, facts=self.facts)
+
+    def carry_out(self, answers: dict[str, Any]) -> Outcome:
+        """Set it, or ask for the second person's word."""
+        kind, key = answers["scope"]
+        mode = mode_of_scope(kind, key, answers["mode"])
+        value, enforcement, expires = answers["value"], answers["enforcement"], answers["expires_at"]
+        change = Change(answers["control"], mode, kind, key, value, enforcement, expires)
+        try:
+            if value is None:
+                raise Problem(409, "LOOSENING_NEEDS_APPROVAL", "Switching off needs a second person's approval.")
+            row = tighten_or_set(
+                *(change.control, mode, kind, key, value),
+                reason=answers["reason"],
+                by=self.by,
+                enforcement=enforcement,
+                expires_at=expires,
+            )
+        except Problem as problem:
+            if problem.code != "LOOSENING_NEEDS_APPROVAL":
+                raise
+        else:
+            said = described(row.value, row.enforcement, row.expires_at)
+            return Outcome(f"{change.subject} is {said} now, version {row.version}.", self.back())
+        approval = propose(change, reason=answers["reason"], by=self.by)
+        sentence = f"Nothing has changed yet: {change.subject} waits for a second person's approval."
+        return Outcome(sentence, reverse("admin:common_approval_change", args=[approval.id]), messages.WARNING)

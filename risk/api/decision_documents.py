@@ -1,0 +1,101 @@
+"""The shape of the gate's decisions at the API; the serializers describe what the functions give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from exchanges.models import Exchange, Mode
+from execution_project.common.api.fields import DecimalString
+from execution_project.common.clock import rfc3339
+from execution_project.common.money import plain_or_none
+from risk.controls.result import ControlOutcome
+from risk.models import Decision, DecisionKind
+
+
+class ControlSerializer(serializers.Serializer[Any]):
+    """One control of the gate with what it looked at."""
+
+    number = serializers.IntegerField()
+    control = serializers.CharField()
+    outcome = serializers.ChoiceField(choices=[outcome.value for outcome in ControlOutcome])
+    code = serializers.CharField(allow_blank=True, help_text="Set when a limit is broken.")
+    detail = serializers.CharField(allow_blank=True)
+    observed = DecimalString(allow_null=True)
+    limit = DecimalString(allow_null=True)
+    headroom = DecimalString(allow_null=True)
+    inputs = serializers.DictField()
+    microseconds = serializers.IntegerField()
+
+
+class DecisionSerializer(serializers.Serializer[Any]):
+    """What the gate decided, and on what."""
+
+    id = serializers.UUIDField()
+    accepted = serializers.BooleanField()
+    breaches = serializers.ListField(child=serializers.CharField(), help_text="The codes of the controls that denied.")
+    warnings = serializers.ListField(
+        child=serializers.CharField(), help_text="The codes of limits that are broken and only warn."
+    )
+    controls = ControlSerializer(many=True)
+    inputs = serializers.DictField()
+    decided_at = serializers.DateTimeField()
+
+
+class ListedDecisionSerializer(DecisionSerializer):
+    """A decision with what it was about."""
+
+    order = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=DecisionKind.values)
+    account = serializers.CharField()
+    mode = serializers.ChoiceField(choices=Mode.values)
+    exchange = serializers.ChoiceField(choices=Exchange.values)
+    strategy = serializers.CharField(allow_null=True)
+    symbol = serializers.CharField()
+    side = serializers.CharField()
+    reducing = serializers.BooleanField(help_text="It can only make exposure smaller.")
+    notional = DecimalString(allow_null=True, help_text="Worst value in the reporting currency; null: unpriced.")
+    actor = serializers.CharField()
+
+
+class DecisionsSerializer(serializers.Serializer[Any]):
+    """A page of decisions."""
+
+    decisions = ListedDecisionSerializer(many=True)
+    next = serializers.CharField(allow_null=True, help_text="Send it as `after` for the next page; null at the end.")
+
+
+def decision_document(decision: Decision) -> dict[str, Any]:
+    """A decision: all controls with what they saw; ``breaches`` lists the stable codes of those that denied."""
+    return {
+        "id": str(decision.id),
+        "accepted": decision.accepted,
+        "breaches": _codes(decision, ControlOutcome.BREACH),
+        "warnings": _codes(decision, ControlOutcome.WARNED),
+        "controls": decision.results,
+        "inputs": decision.inputs,
+        "decided_at": rfc3339(decision.decided_at),
+    }
+
+
+def _codes(decision: Decision, outcome: ControlOutcome) -> list[str]:
+    return [result["code"] for result in decision.results if result["outcome"] == outcome]
+
+
+def listed_decision(decision: Decision) -> dict[str, Any]:
+    """A decision as ``ListedDecisionSerializer`` describes it."""
+    return {
+        **decision_document(decision),
+        "order": str(decision.order_id),
+        "kind": decision.kind,
+        "account": decision.account_name,
+        "mode": decision.mode,
+        "exchange": decision.exchange,
+        "strategy": decision.strategy or None,
+        "symbol": decision.symbol,
+        "side": decision.side,
+        "reducing": decision.reducing,
+        "notional": plain_or_none(decision.notional),
+        "actor": decision.actor,
+    }

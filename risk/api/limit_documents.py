@@ -1,0 +1,126 @@
+"""The shapes of limits and their usage at the API; the serializers describe what the functions give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from exchanges.models import Mode
+from execution_project.common.api.fields import DecimalString
+from execution_project.common.clock import rfc3339
+from execution_project.common.money import plain_or_none
+from risk.api.documents import time_or_none
+from risk.controls.catalogue import CATALOGUE
+from risk.models import Enforcement, Limit, LimitScopeKind
+from risk.usage import Usage
+
+LIMIT_SCOPE_SCHEMA: dict[str, Any] = {
+    "description": 'What it applies to: "global", or one of account, exchange, strategy, symbol, asset.',
+    "oneOf": [
+        {"const": "global"},
+        {
+            "type": "object",
+            "properties": {
+                kind: {"type": "string", "maxLength": 64} for kind in LimitScopeKind.values if kind != "global"
+            },
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": False,
+        },
+    ],
+}
+
+
+class LimitScopeField(serializers.Field[Any, Any, Any, Any]):
+    """The scope of a limit as it is written at the API."""
+
+
+class SetLimitSerializer(serializers.Serializer[Any]):
+    """The body of ``POST /api/exec/limits``."""
+
+    control = serializers.ChoiceField(choices=list(CATALOGUE))
+    scope = LimitScopeField()
+    mode = serializers.ChoiceField(choices=Mode.values, required=False, help_text="Not for an account, which has one.")
+    value = DecimalString(allow_null=True, help_text="In the limit's unit, not negative; null switches it off.")
+    enforcement = serializers.ChoiceField(
+        choices=Enforcement.values, required=False, help_text="As it was, else the limit's own."
+    )
+    expires_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="Then the version before counts again."
+    )
+    reason = serializers.CharField(max_length=256)
+
+
+class LimitSerializer(serializers.Serializer[Any]):
+    """The version of a limit that counts."""
+
+    control = serializers.CharField()
+    number = serializers.IntegerField(help_text="Of the control that looks at it.")
+    unit = serializers.CharField()
+    mode = serializers.ChoiceField(choices=Mode.values)
+    scope = LimitScopeField()
+    version = serializers.IntegerField(min_value=1)
+    value = DecimalString(allow_null=True, help_text="null: switched off")
+    enforcement = serializers.ChoiceField(choices=Enforcement.values)
+    expires_at = serializers.DateTimeField(allow_null=True)
+    reason = serializers.CharField()
+    set_by = serializers.CharField()
+    set_at = serializers.DateTimeField()
+
+
+class LimitsSerializer(serializers.Serializer[Any]):
+    """A page of limits."""
+
+    limits = LimitSerializer(many=True)
+    next = serializers.CharField(allow_null=True, help_text="Send it as `after` for the next page; null at the end.")
+
+
+class UsageSerializer(LimitSerializer):
+    """A limit with what is used of it."""
+
+    used = DecimalString(allow_null=True, help_text="null: it looks at one order alone, or a price is missing.")
+    headroom = DecimalString(allow_null=True, help_text="value − used; negative when facts went beyond it.")
+    share = DecimalString(allow_null=True, help_text="used / value, four decimals.")
+    subject = serializers.CharField(
+        allow_blank=True, help_text="Of a limit per asset: the asset that uses most, or has no price."
+    )
+
+
+class RiskSerializer(serializers.Serializer[Any]):
+    """Limits, usage and headroom of one mode."""
+
+    mode = serializers.ChoiceField(choices=Mode.values)
+    reporting_currency = serializers.CharField()
+    as_of = serializers.DateTimeField()
+    limits = UsageSerializer(many=True)
+
+
+def limit_document(row: Limit) -> dict[str, Any]:
+    """A limit as ``LimitSerializer`` describes it."""
+    spec = CATALOGUE.get(row.control)
+    return {
+        "control": row.control,
+        "number": 0 if spec is None else spec.number,
+        "unit": "" if spec is None else spec.unit,
+        "mode": row.mode,
+        "scope": "global" if row.scope_kind == "global" else {row.scope_kind: row.scope_key},
+        "version": row.version,
+        "value": plain_or_none(row.value),
+        "enforcement": row.enforcement,
+        "expires_at": time_or_none(row.expires_at),
+        "reason": row.reason,
+        "set_by": row.set_by,
+        "set_at": rfc3339(row.set_at),
+    }
+
+
+def usage_document(usage: Usage) -> dict[str, Any]:
+    """A limit with its usage as ``UsageSerializer`` describes it."""
+    return {
+        **limit_document(usage.limit),
+        "used": plain_or_none(usage.used),
+        "headroom": plain_or_none(usage.headroom),
+        "share": plain_or_none(usage.share),
+        "subject": usage.subject,
+    }

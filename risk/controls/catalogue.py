@@ -1,0 +1,198 @@
+"""Every limit that may be set: which control it belongs to, its unit, where it may be set, and where it must be.
+
+Values are in the limit's unit and never negative; 0 lets nothing through, unset means that the limit is not looked at,
+except where it is mandatory. Where several scopes apply all are checked, so a narrower one never loosens a wider one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+BLOCK, WARN = "BLOCK", "WARN"
+EVERYWHERE = ("global", "exchange", "account", "strategy", "symbol")
+BOOKS = ("global", "exchange", "account", "strategy")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSpec:
+    """One kind of limit.
+
+    ``mandatory``: scope kinds where an order is denied while it is unset. ``reducing``: whether it is looked at for
+    orders that reduce exposure. ``higher_is_tighter``: a greater value lets less through.
+    """
+
+    name: str
+    number: int
+    unit: str
+    scopes: tuple[str, ...]
+    about: str
+    mandatory: tuple[str, ...] = ()
+    reducing: bool = False
+    higher_is_tighter: bool = False
+    enforcement: str = BLOCK
+    window: timedelta | None = None
+
+
+_ALL = (
+    LimitSpec("permission", 1, "0 or 1", (*EVERYWHERE, "asset"), "0: nothing that increases exposure passes here."),
+    LimitSpec("market_orders", 1, "0 or 1", EVERYWHERE, "0: no MARKET orders that increase exposure."),
+    LimitSpec("max_order_quantity", 3, "base units", ("symbol", "asset"), "Base quantity of one order."),
+    LimitSpec(
+        "max_order_notional",
+        4,
+        "reporting currency",
+        EVERYWHERE,
+        "Worst value of one order.",
+        mandatory=("account",),
+    ),
+    LimitSpec(
+        "price_collar",
+        5,
+        "fraction",
+        EVERYWHERE,
+        "How far a price may lie on the aggressive side of the reference.",
+        reducing=True,
+    ),
+    LimitSpec(
+        "passive_collar",
+        5,
+        "fraction",
+        EVERYWHERE,
+        "How far a price may lie on the passive side of the reference.",
+        reducing=True,
+        enforcement=WARN,
+    ),
+    LimitSpec(
+        "market_slippage", 6, "fraction", EVERYWHERE, "How deep into the stored book a MARKET order may have to reach."
+    ),
+    LimitSpec(
+        "market_slippage_exit",
+        6,
+        "fraction",
+        EVERYWHERE,
+        "The same for MARKET orders that reduce exposure.",
+        reducing=True,
+    ),
+    LimitSpec(
+        "max_asset_exposure",
+        8,
+        "reporting currency",
+        (*BOOKS, "asset"),
+        "Of one asset over all its pairs: held, live buys in full, and this order.",
+    ),
+    LimitSpec("max_gross_exposure", 9, "reporting currency", BOOKS, "The sum of all assets' exposures but cash."),
+    LimitSpec(
+        "max_net_exposure", 9, "reporting currency", BOOKS, "What is held of all assets but cash, and this order."
+    ),
+    LimitSpec(
+        "max_concentration",
+        10,
+        "fraction of equity",
+        ("global", "account", "strategy", "asset"),
+        "Exposure of one asset against equity.",
+    ),
+    LimitSpec(
+        "max_exchange_exposure",
+        11,
+        "reporting currency",
+        ("exchange",),
+        "Cash, assets and live buys that stand at one exchange.",
+    ),
+    LimitSpec("max_exchange_share", 11, "fraction of equity", ("exchange",), "The same against equity."),
+    # Selling USDT for TRY reduces by the rule, and is just what this one is about.
+    LimitSpec(
+        "max_currency_exposure",
+        11,
+        "reporting currency",
+        ("asset",),
+        "Of one cash asset but the reporting currency.",
+        reducing=True,
+    ),
+    LimitSpec("max_working_orders", 12, "orders", EVERYWHERE, "Live exchange orders, this one included."),
+    LimitSpec(
+        "max_order_rate_1s",
+        13,
+        "decisions",
+        EVERYWHERE,
+        "Orders and replaces asked for within a second; reducing ones have a budget of their own, of the same size.",
+        reducing=True,
+        window=timedelta(seconds=1),
+    ),
+    LimitSpec(
+        "max_order_rate_60s",
+        13,
+        "decisions",
+        EVERYWHERE,
+        "The same within a minute.",
+        reducing=True,
+        window=timedelta(seconds=60),
+    ),
+    LimitSpec(
+        "max_turnover_1m",
+        14,
+        "reporting currency",
+        EVERYWHERE,
+        "Worst value of all orders accepted within a minute, this one included.",
+        window=timedelta(minutes=1),
+    ),
+    LimitSpec(
+        "max_turnover_1h",
+        14,
+        "reporting currency",
+        EVERYWHERE,
+        "The same within an hour.",
+        window=timedelta(hours=1),
+    ),
+    LimitSpec(
+        "max_turnover_1d",
+        14,
+        "reporting currency",
+        EVERYWHERE,
+        "The same within a day.",
+        window=timedelta(days=1),
+    ),
+    LimitSpec(
+        "duplicate_window",
+        15,
+        "seconds",
+        EVERYWHERE,
+        "For how long an order that looks like a live one, or like one that filled, is taken for a duplicate.",
+        reducing=True,
+        higher_is_tighter=True,
+    ),
+    LimitSpec(
+        "self_match",
+        18,
+        "orders",
+        EVERYWHERE,
+        "How many of our own live orders at the exchange a new one could trade with.",
+        reducing=True,
+    ),
+    LimitSpec("max_quote_age", 22, "seconds", EVERYWHERE, "Age of the instrument's price.", reducing=True),
+    LimitSpec("max_spread", 22, "fraction", EVERYWHERE, "(ask − bid) / mid.", reducing=True),
+    LimitSpec(
+        "max_divergence",
+        22,
+        "fraction",
+        EVERYWHERE,
+        "Between this price and the same asset's at another exchange.",
+        reducing=True,
+    ),
+)
+CATALOGUE: dict[str, LimitSpec] = {spec.name: spec for spec in _ALL}
+
+OF_EXPOSURE = (
+    "max_asset_exposure",
+    "max_gross_exposure",
+    "max_net_exposure",
+    "max_concentration",
+    "max_exchange_exposure",
+    "max_exchange_share",
+    "max_currency_exposure",
+)
+"""Limits that need holdings and their prices."""
+OF_DEPTH = ("market_slippage", "market_slippage_exit")
+OF_LIVE_ORDERS = (*OF_EXPOSURE, "max_working_orders")
+OF_RATE = tuple(spec.name for spec in _ALL if spec.number == 13)
+OF_TURNOVER = tuple(spec.name for spec in _ALL if spec.number == 14)

@@ -1,0 +1,37 @@
+"""May we: trading state, limits, decisions, reservations and the exposure row. Risk reads no order."""
+
+from risk.models.circuits import Circuit
+from risk.models.decisions import Decision, DecisionKind
+from risk.models.kill import (
+    Flatten,
+    FlattenItem,
+    FlattenState,
+    FlattenStatus,
+    KillEpisode,
+    KillSweep,
+    KillVerdict,
+)
+from risk.models.limits import Enforcement, Limit, LimitScopeKind
+from risk.models.reservations import Exposure, Reservation
+from risk.models.state import ScopeKind, State, TradingState
+
+__all__ = [
+    "Circuit",
+    "Decision",
+    "DecisionKind",
+    "Enforcement",
+    "Exposure",
+    "Flatten",
+    "FlattenItem",
+    "FlattenState",
+    "FlattenStatus",
+    "KillEpisode",
+    "KillSweep",
+    "KillVerdict",
+    "Limit",
+    "LimitScopeKind",
+    "Reservation",
+    "ScopeKind",
+    "State",
+    "TradingState",
+]
