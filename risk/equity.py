@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
+
+from django.conf import settings
+
+from execution_project.common import clock
+from positions.models import EquitySeries
+
+MAX_AGE = timedelta(seconds=60)
+"""An older valuation says nothing any more (docs/risk-controls.md §1, control 19)."""
 
 
 def equity_of(mode: str) -> Decimal | None:
-    """Equity of all accounts of a mode in the reporting currency; None while no series of valuations is kept.
+    """Equity of all accounts of a mode in the reporting currency; None while it is not known, or not of this minute.
 
-    Whatever is measured against an equity that is not known is denied, so its limits are set only once it is.
+    Whatever is measured against an equity that is not known is denied.
     """
-    del mode
-    return None
+    series = EquitySeries.objects.filter(
+        mode=mode,
+        account__isnull=True,
+        strategy__isnull=True,
+        currency=settings.EXEC_REPORTING_CURRENCY,
+        last_at__gte=clock.now() - MAX_AGE,
+    )
+    return series.values_list("last_equity", flat=True).first()

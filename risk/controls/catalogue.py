@@ -192,6 +192,7 @@ OF_EXPOSURE = (
     "max_currency_exposure",
 )
 """Limits that need holdings and their prices."""
+OF_EQUITY = ("max_concentration", "max_exchange_share")
 OF_DEPTH = ("market_slippage", "market_slippage_exit")
 OF_LIVE_ORDERS = (*OF_EXPOSURE, "max_working_orders")
 OF_RATE = tuple(spec.name for spec in _ALL if spec.number == 13)
