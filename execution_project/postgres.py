@@ -173,7 +173,7 @@ class EmbeddedPostgres:
             if self._postmaster() is None:
                 try:
                     self._server.ensure_postgres_running()
-                except subprocess.SubprocessError:
+                except (subprocess.SubprocessError, FileNotFoundError):
                     pass  # still replaying its log, or who started it was killed: look again
             if time.monotonic() > deadline:
                 raise TimeoutError(f"PostgreSQL in {self.folder} is not ready; its log is {self.folder / 'log'}.")

@@ -101,7 +101,7 @@ class PostingAdmin(TotalsAdmin):
         *(by_time("id", "time of posting"), "account", "kind"),
     )
     link_filters = ("asset", "asset__exact")
-    search_fields = ("id", "approval_id")
+    search_fields = ("id",)
     search_help_text = "posting id or approval id"
 
     def get_urls(self) -> list[Any]:

@@ -10,7 +10,7 @@ from django.conf import settings
 from execution_project.common import clock
 from positions.models import EquitySeries
 
-MAX_AGE = timedelta(seconds=60)
+MAX_EQUITY_AGE = timedelta(seconds=60)
 """An older valuation says nothing any more (docs/risk-controls.md §1, control 19)."""
 
 
@@ -24,6 +24,6 @@ def equity_of(mode: str) -> Decimal | None:
         account__isnull=True,
         strategy__isnull=True,
         currency=settings.EXEC_REPORTING_CURRENCY,
-        last_at__gte=clock.now() - MAX_AGE,
+        last_at__gte=clock.now() - MAX_EQUITY_AGE,
     )
     return series.values_list("last_equity", flat=True).first()

@@ -21,7 +21,7 @@ from exchanges.models import Instrument, Quote
 from execution_project.common import clock
 from execution_project.common.money import CONTEXT, round_down, round_up
 from risk.controls.catalogue import CATALOGUE, OF_DEPTH, OF_EQUITY, OF_EXPOSURE, OF_LIVE_ORDERS, OF_TURNOVER
-from risk.equity import equity_of
+from risk.equity import MAX_EQUITY_AGE
 from risk.facts import Counted, Depth, Held, Live, Mark, Prior, Resting
 from risk.inputs import CASH_ASSETS, GateInputs, LimitVersion, Price, Reconciled, StateOfScope
 from risk.intent import Intent, scope_name
@@ -110,7 +110,10 @@ SELECT
   CASE WHEN %(market_order)s::bool AND EXISTS (SELECT 1 FROM named WHERE control = ANY(%(of_depth)s::text[])) THEN
     (SELECT jsonb_build_array(d.bids, d.asks) FROM exchanges_depth d WHERE d.instrument_id = %(instrument_id)s) END,
   (SELECT d.confirmed_at FROM exchanges_depth d WHERE d.instrument_id = %(instrument_id)s),
-  EXISTS (SELECT 1 FROM named WHERE control = ANY(%(of_equity)s::text[])),
+  CASE WHEN EXISTS (SELECT 1 FROM named WHERE control = ANY(%(of_equity)s::text[])) THEN
+    (SELECT e.last_equity FROM positions_equityseries e
+      WHERE e.mode = %(mode)s AND e.account_id IS NULL AND e.strategy_id IS NULL AND e.currency = %(currency)s
+        AND e.last_at >= %(equity_since)s) END,
   CASE WHEN EXISTS (SELECT 1 FROM named WHERE control = ANY(%(of_marks)s::text[])) THEN
     (SELECT jsonb_agg(jsonb_build_array(
               i.exchange, i.symbol, i.base_asset, i.quote_asset, q.bid::text, q.ask::text, q.confirmed_at))
@@ -125,7 +128,7 @@ SELECT
 def read_surroundings(intent: Intent) -> Surroundings:
     """What needs no lock besides the prices: nothing but one small question where no limit asks for more."""
     currency = settings.EXEC_REPORTING_CURRENCY
-    levels, confirmed_at, by_equity, quotes = _prepared(
+    levels, confirmed_at, equity, quotes = _prepared(
         _READ_SURROUNDINGS,
         {
             "mode": intent.mode,
@@ -133,6 +136,8 @@ def read_surroundings(intent: Intent) -> Surroundings:
             "instrument_id": intent.instrument_id,
             "of_depth": list(OF_DEPTH),
             "of_equity": list(OF_EQUITY),
+            "currency": currency,
+            "equity_since": clock.now() - MAX_EQUITY_AGE,
             "of_marks": [*OF_EXPOSURE, "max_divergence"],
             "quotes": sorted({currency, *CASH_ASSETS}),
             "bases": sorted({intent.base_asset, intent.quote_asset, currency}),
@@ -142,7 +147,6 @@ def read_surroundings(intent: Intent) -> Surroundings:
     if levels is not None and confirmed_at is not None:
         bids, asks = (tuple((Decimal(p), Decimal(q)) for p, q in side) for side in _parsed(levels))
         depth = Depth(bids, asks, confirmed_at)
-    equity = equity_of(intent.mode) if by_equity else None
     return Surroundings(depth, marks_of(_parsed(quotes) or [], currency), equity)
 
 
@@ -343,4 +347,4 @@ def _decimal(text: str | None) -> Decimal | None:
 
 
 def _parsed(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+    return json.loads(value, parse_float=Decimal) if isinstance(value, str) else value

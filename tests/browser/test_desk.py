@@ -81,7 +81,8 @@ def test_find_an_order_read_its_story_and_cancel_it(engine: Engine, served: Proc
     fits(page)
     rows.get_by_role("link").first.click()
 
-    for word in ("Timeline", "order accepted", "submit accepted", "Decision on the order: accepted"):
+    expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+    for word in ("order accepted", "submit accepted", "Decision on the order: accepted"):
         expect(page.get_by_text(word).first).to_be_visible()
     row = Order.objects.get(id=order_id).exchange_orders.get()
     expect(page.get_by_role("link", name=row.client_order_id)).to_be_visible()

@@ -14,6 +14,8 @@ APPS = ("positions", "risk", "orders")
 ALLOWED = {
     "orders/claiming.py": {"float"},
     "orders/following.py": {"float"},
+    "orders/kill_driving.py": {"float", "0.3"},
+    "orders/management/commands/kill_switch.py": {"float", "15.0", "240.0"},
     "orders/management/commands/place_demo_orders.py": {"0.5", "json.loads"},
     "orders/notifications.py": {"0.5", "5.0"},
     "orders/reconciliation/outcome.py": {"float"},
