@@ -11,4 +11,4 @@ class OrdersConfig(AppConfig):
 
     def ready(self) -> None:
         """Register what is found by being imported: acts that approvals carry out, checks, and what holds a latch."""
-        from orders import breaks, checks, killing, resolving  # noqa: F401
+        from orders import breaks, checks, correcting, killing, resolving  # noqa: F401

@@ -296,9 +296,9 @@ def what_an_end_does(row: Break) -> list[str]:
         )
     elif row.kind in TWO_PERSONS:
         books = (
-            "No books change: a fill is never edited, and a correcting entry is a matter of the books, not of this"
-            " end. It ends by itself when the exchange shows the trade as it is booked; a reading that still differs"
-            " opens it again."
+            "No books change by this end. A fill that is booked wrongly is put right by correct_fill, by two persons:"
+            " on its page, or by the command. The break ends by itself when the exchange shows the trade as the fill"
+            " then stands; a reading that still differs opens it again."
         )
     elif row.kind == BreakKind.STALE_RECON:
         books = (

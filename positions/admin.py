@@ -26,13 +26,13 @@ from execution_project.common.read_only_admin import show
 from positions import books_admin as books_admin  # its pages are registered with these
 from positions import equity_admin as equity_admin
 from positions import postings_admin as postings_admin
+from positions.correction_admin import CorrectionPages, corrections_table
 from positions.models import Fill, LedgerEntry, TradeCursor
-from positions.statement_admin import StatementPages
 from positions.totals_admin import TotalsAdmin
 
 
 @admin.register(Fill)
-class FillAdmin(StatementPages):
+class FillAdmin(CorrectionPages):
     """Trades at the exchange, as booked, the newest booked first."""
 
     list_display = (
@@ -107,6 +107,7 @@ class FillAdmin(StatementPages):
                 ],
             ),
             Document("Fees", row.fees),
+            *([corrections_table(row)] if row.corrections.exists() else []),
         ]
 
 

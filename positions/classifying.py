@@ -31,6 +31,7 @@ from positions.facts import in_effect
 from positions.folding import lock_inventories, state_at
 from positions.models import Inventory, Posting, PostingKind
 from positions.posting import Movement, post, reverse
+from positions.suspense import recheck_suspense
 
 CLASSIFY = "classify_transfer"
 INTO = (
@@ -145,6 +146,7 @@ def classify(
             ],
         },
     )
+    recheck_suspense(row.account)
     return posted
 
 

@@ -150,6 +150,19 @@ def fill_facts(fills: Sequence[Fill], pairs: dict[int, Instrument] | None = None
     return sorted(facts, key=lambda fact: fact.moment)
 
 
+def taken_back(account_id: int, instrument_id: int) -> set[tuple[str, str]]:
+    """Trade id and exchange order id of the fills on a pair that were busted and count for nothing."""
+    rows = FillCorrection.objects.filter(fill__account_id=account_id, fill__instrument_id=instrument_id)
+    # The newest correction of a fill comes last and stays.
+    kinds = {
+        (trade_id, exchange_order_id): kind
+        for trade_id, exchange_order_id, kind in rows.order_by("id").values_list(
+            "fill__trade_id", "fill__exchange_order_id", "kind"
+        )
+    }
+    return {names for names, kind in kinds.items() if kind == "bust"}
+
+
 def posting_facts(postings: Sequence[Posting]) -> list[PostingFact]:
     """Stored postings as facts, by moment."""
     currency = settings.EXEC_REPORTING_CURRENCY

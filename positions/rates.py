@@ -13,6 +13,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Count, Max, Min
 
 from exchanges.models import Account
 from execution_project.common import clock
@@ -29,6 +30,7 @@ from positions.folding import fold_anew
 from positions.marks import Rate
 from positions.models import BookedRate, Fill, PendingRate, Posting
 from positions.position_folding import fold_positions_anew
+from positions.suspense import recheck_suspense
 
 LOOK_AGAIN = timedelta(seconds=30)
 LOOKED_FOR = timedelta(hours=1)
@@ -115,12 +117,7 @@ def give_rates(account: Account, asset: str, price: Decimal, *, reason: str, by:
     ``price`` in the reporting currency, positive. Raises ``Problem``: 403, 400 for a price that is none, 404 when
     nothing lacks it. The numbers concerned are folded anew.
     """
-    by.require(Right.RESOLVE)
-    if price <= 0:
-        raise Problem(400, "INVALID_PRICE", "A price is more than zero, in the reporting currency per unit.")
-    rows = list(PendingRate.objects.filter(account=account, asset=asset).select_related("fill", "posting"))
-    if not rows:
-        raise Problem(404, "NO_RATE_MISSING", f"No fact of {account.name} lacks a rate of {asset}.")
+    rows = check_given(account, asset, price, by=by)
     with ordered() as locks:
         source = f"given:{by.name}"[:64]
         found = {(_fact(row).id, asset): Rate(asset, price, row.at, source, (), timedelta(0)) for row in rows}
@@ -128,6 +125,34 @@ def give_rates(account: Account, asset: str, price: Decimal, *, reason: str, by:
         evidence = {"account": account.name, "price": plain(price), "facts": given, "reason": reason}
         record("rate.given", "asset", asset, by, evidence=evidence)
     return given
+
+
+def check_given(account: Account, asset: str, price: Decimal, *, by: Actor) -> list[PendingRate]:
+    """What a rate would be given to; raises as ``give_rates``."""
+    by.require(Right.RESOLVE)
+    if price <= 0:
+        raise Problem(400, "INVALID_PRICE", "A price is more than zero, in the reporting currency per unit.")
+    rows = list(PendingRate.objects.filter(account=account, asset=asset).select_related("fill", "posting"))
+    if not rows:
+        raise Problem(404, "NO_RATE_MISSING", f"No fact of {account.name} lacks a rate of {asset}.")
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An asset whose rate facts of an account lack: how many, and when the first and the last of them happened."""
+
+    asset: str
+    facts: int
+    first_at: datetime
+    last_at: datetime
+
+
+def missing_rates(account: Account) -> list[Missing]:
+    """What facts of an account lack, by asset."""
+    rows = PendingRate.objects.filter(account=account).values("asset").order_by("asset")
+    found = rows.annotate(facts=Count("id"), first=Min("at"), last=Max("at"))
+    return [Missing(row["asset"], row["facts"], row["first"], row["last"]) for row in found]
 
 
 def _supply(locks: Locks, account: Account, rows: Iterable[PendingRate], found: Mapping[tuple[UUID, str], Rate]) -> int:
@@ -158,6 +183,7 @@ def _supply(locks: Locks, account: Account, rows: Iterable[PendingRate], found: 
         engine("booking", "rates that facts lacked"),
         evidence={"facts": len(new), "assets": sorted({row.asset for row in got})},
     )
+    recheck_suspense(account)
     return len(new)
 
 

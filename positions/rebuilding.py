@@ -38,6 +38,7 @@ from positions.models import (
 )
 from positions.moments import BEGINNING
 from positions.position_folding import PositionFolding, fold_positions_anew, restate_position_piece, state_of
+from positions.warnings import AGREE, BOOKS_EVENTS, DIFFER, last_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,9 +239,16 @@ def _checkpoints(subject: Subject) -> QuerySet[HoldingCheckpoint]:
 
 
 def tell_differences(account: Account, differences: Sequence[Difference], *, by: Actor) -> None:
-    """Record that stored numbers and facts differ: whoever watches events is alarmed."""
+    """Record that stored numbers and facts differ, or that they agree again: whoever watches events is alarmed.
+
+    ``differences``: all that a check of the whole account found.
+    """
+    if not differences:
+        if last_word(account, BOOKS_EVENTS) == DIFFER:
+            record(AGREE, "account", account.name, by)
+        return
     found = [{"subject": d.subject.name, "what": d.what, "stored": d.stored, "rebuilt": d.rebuilt} for d in differences]
-    record("books.differ", "account", account.name, by, evidence={"count": len(found), "differences": found[:50]})
+    record(DIFFER, "account", account.name, by, evidence={"count": len(found), "differences": found[:50]})
 
 
 def rebuild(subject: Subject, *, by: Actor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -15,6 +16,7 @@ from execution_project.common.events import record
 from execution_project.common.money import plain
 from positions.facts import in_effect, posting_facts
 from positions.models import Holding, Posting, PostingKind
+from positions.warnings import EXCEEDED, SUSPENSE_EVENTS, WITHIN, last_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +63,32 @@ def check_suspense(account: Account) -> bool:
 
     What has no value known counts as beyond the limit. Called when something went into suspense.
     """
+    evidence = _excess(account)
+    if evidence is None:
+        return False
+    by = engine("booking", "more is unexplained than the limit of suspense allows")
+    record(EXCEEDED, "account", account.name, by, evidence=evidence)
+    return True
+
+
+def recheck_suspense(account: Account) -> None:
+    """Record that what was beyond the limit of suspense is within it again, if it is."""
+    if last_word(account, SUSPENSE_EVENTS) == EXCEEDED and _excess(account) is None:
+        record(WITHIN, "account", account.name, engine("booking", "what is unexplained is within its limit again"))
+
+
+def _excess(account: Account) -> dict[str, Any] | None:
+    """What is beyond the limit, None when nothing is."""
     items = unexplained(account)
     limit = Decimal(settings.EXEC_SUSPENSE_LIMIT)
     total = sum((abs(item.value) for item in items if item.value is not None), Decimal(0))
     unvalued = sorted({item.asset for item in items if item.value is None})
     if total <= limit and not unvalued:
-        return False
-    record(
-        "suspense.limit_exceeded",
-        "account",
-        account.name,
-        engine("booking", "more is unexplained than the limit of suspense allows"),
-        evidence={
-            "limit": plain(limit),
-            "value": plain(total),
-            "currency": settings.EXEC_REPORTING_CURRENCY,
-            "without_value": unvalued,
-            "assets": {item.asset: plain(item.quantity) for item in items},
-        },
-    )
-    return True
+        return None
+    return {
+        "limit": plain(limit),
+        "value": plain(total),
+        "currency": settings.EXEC_REPORTING_CURRENCY,
+        "without_value": unvalued,
+        "assets": {item.asset: plain(item.quantity) for item in items},
+    }

@@ -17,6 +17,7 @@ from positions.models import Inventory, PendingRate, Position
 from positions.position_folding import restate_position_piece
 from positions.rates import look_again
 from positions.rebuilding import check_ledger, check_subject, subjects_of, tell_differences
+from positions.suspense import recheck_suspense
 
 HOUSEKEEPING = "housekeeping"
 CHECKED_EVERY = timedelta(days=1)
@@ -91,7 +92,8 @@ def check_books(account_id: int) -> int:
         found = check_ledger(account)
         for subject in subjects_of([account]):
             found += check_subject(subject)
+        tell_differences(account, found, by=engine("books", "the daily check"))
+        recheck_suspense(account)
         if found:
-            tell_differences(account, found, by=engine("books", "the daily check"))
             log.error("books differ from their facts", account=account.name, differences=len(found))
     return len(found)

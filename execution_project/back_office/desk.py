@@ -32,6 +32,7 @@ from orders.lifecycle import OrderStatus
 from orders.models import Break, BreakStatus, Order
 from positions.booking import fees_of
 from positions.models import Fill, Position
+from positions.warnings import standing_warnings
 from risk.inputs import MAX_BALANCE_AGE, MAX_QUOTE_AGE
 from risk.models import State, TradingState
 
@@ -92,7 +93,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A chore that failed or hangs, a pause of a host."""
+    """A chore that failed or hangs, a pause of a host, books that a check found wrong."""
 
     name: str
     words: str
@@ -290,7 +291,7 @@ def _beats(now: datetime) -> list[Beat]:
 
 
 def _troubles(now: datetime) -> list[Trouble]:
-    """Chores that failed or hang, and hosts that we keep away from."""
+    """Hosts that we keep away from, chores that failed or hang, books that differ or hold too much unexplained."""
     hangs = Q(rung_at__lt=now - OVERDUE) & (Q(finished_at__isnull=True) | Q(finished_at__lt=F("rung_at")))
     chores = Chore.objects.filter(~Q(error="") | hangs, rung_at__gt=now - TROUBLE_WITHIN).order_by("-rung_at")[:ROWS]
     pauses = HostPause.objects.filter(until__gt=now).order_by("until")[:ROWS]
@@ -304,6 +305,10 @@ def _troubles(now: datetime) -> list[Trouble]:
         *(
             Trouble(chore.name, chore.error or f"No answer since {age_of(chore.rung_at, now)}; rung again.")
             for chore in chores
+        ),
+        *(
+            Trouble(warned.account, f"{warned.says} Found {age_of(warned.at, now)} ago.")
+            for warned in standing_warnings(limit=ROWS)
         ),
     ]
 

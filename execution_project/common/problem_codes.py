@@ -50,6 +50,7 @@ _BY_STATUS: dict[int, tuple[str, ...]] = {
         "UNKNOWN_APPROVAL",
         "UNKNOWN_BREAK",
         "UNKNOWN_CIRCUIT",
+        "UNKNOWN_FILL",
         "UNKNOWN_POSTING",
         "NO_RATE_MISSING",
         "UNKNOWN_KILL",

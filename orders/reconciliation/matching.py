@@ -1,4 +1,4 @@
-"""A booked fill and the exchange's word on the same trade, side by side."""
+"""A fill as it stands in the books and the exchange's word on the same trade, side by side."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from exchanges.models import Instrument
 from exchanges.reports import Fee, TradeReport
 from execution_project.common.money import CONTEXT, plain
 from orders.models import BreakKind, Severity
-from positions.booking import fees_of
-from positions.models import Fill
+from positions.facts import FillFact
 from risk.reading import read_prices_of
 
 OF_TRADES = (BreakKind.PRICE_MISMATCH, BreakKind.QTY_MISMATCH, BreakKind.FEE_MISMATCH)
@@ -34,8 +33,14 @@ class TradeDifference:
     difference: Decimal | None
 
 
-def differences_between(fill: Fill, trade: TradeReport) -> list[TradeDifference]:
-    """Everything in which the two differ beyond the tolerance: price, side and quantity, fees. Pure."""
+def differences_between(fill: FillFact, trade: TradeReport) -> list[TradeDifference]:
+    """Everything in which the two differ beyond the tolerance: price, side and quantity, fees. Pure.
+
+    ``fill``: with its corrections. Of one that was taken back the whole trade is too much, whatever its price.
+    """
+    if not fill.quantity:
+        expected, observed = "taken back", f"{trade.side} {plain(trade.quantity)}"
+        return [TradeDifference(BreakKind.QTY_MISMATCH, expected, observed, trade.quantity)]
     found = []
     with localcontext(CONTEXT):
         if beyond(BreakKind.PRICE_MISMATCH, trade.price - fill.price):
@@ -48,7 +53,7 @@ def differences_between(fill: Fill, trade: TradeReport) -> list[TradeDifference]
         if trade.side != fill.side or beyond(BreakKind.QTY_MISMATCH, more):
             expected, observed = f"{fill.side} {plain(fill.quantity)}", f"{trade.side} {plain(trade.quantity)}"
             found.append(TradeDifference(BreakKind.QTY_MISMATCH, expected, observed, more))
-        booked, told = _sums(fees_of(fill)), _sums(trade.fees)
+        booked, told = _sums(fill.fees), _sums(trade.fees)
         zero = Decimal(0)
         if any(beyond(BreakKind.FEE_MISMATCH, told.get(leg, zero) - booked.get(leg, zero)) for leg in {*booked, *told}):
             one_asset = len({asset for asset, _ in (*booked, *told)}) == 1
@@ -64,7 +69,7 @@ def beyond(kind: BreakKind, difference: Decimal) -> bool:
     return abs(difference) > TOLERANCE[kind]
 
 
-def severity_of(found: TradeDifference, fill: Fill, instrument: Instrument) -> Severity:
+def severity_of(found: TradeDifference, fill: FillFact, instrument: Instrument) -> Severity:
     """How grave a difference is when it is found; age may make it graver (``orders.break_rules``)."""
     if found.kind is BreakKind.FEE_MISMATCH:
         return Severity.INFORMATIONAL

@@ -26,6 +26,7 @@ from orders.reconciliation.matching import OF_TRADES, differences_between, sever
 from orders.reconciliation.outcome import Run
 from orders.reconciliation.suspected import suspected_orphans
 from orders.reconciliation.unbooked import BLOCKS_AFTER, subjects_unbooked
+from positions.facts import fill_facts, taken_back
 from positions.models import Fill, TradeCursor
 
 NOT_SHOWN_YET = timedelta(seconds=60)
@@ -128,22 +129,25 @@ def _book_missing(run: Run, cursor: TradeCursor, told: tuple[TradeReport, ...]) 
 def _compare_booked(
     run: Run, cursor: TradeCursor, told: Sequence[TradeReport], booked: Mapping[tuple[str, str], Fill]
 ) -> None:
-    """Fills that the exchange shows otherwise are breaks, which end when it shows them as they are booked."""
+    """Fills that the exchange shows otherwise than they stand, with their corrections, are breaks; these end when both
+    are the same."""
     symbol = cursor.instrument.symbol
+    facts = fill_facts(list(booked.values()), {cursor.instrument.pk: cursor.instrument})
+    stands = {fact.id: fact for fact in facts}
     agreed: set[tuple[str, str]] = set()
     for trade in told:
         fill = booked.get((trade.trade_id, trade.exchange_order_id))
         if fill is None:
             continue
         subject = f"{symbol} {fill.exchange_order_id} {fill.trade_id}"
-        differing = differences_between(fill, trade)
+        differing = differences_between(stands[fill.id], trade)
         agreed |= {(kind.value, subject) for kind in OF_TRADES} - {(d.kind.value, subject) for d in differing}
         for difference in differing:
             run.found(
                 "trades",
                 Finding(
                     difference.kind,
-                    severity_of(difference, fill, cursor.instrument),
+                    severity_of(difference, stands[fill.id], cursor.instrument),
                     subject,
                     expected=difference.expected,
                     observed=difference.observed,
@@ -157,7 +161,7 @@ def _compare_booked(
         of_kind = {subject for name, subject in noted if name == kind}
         still = of_kind - {subject for name, subject in agreed if name == kind}
         if still != of_kind:
-            explanation = "The exchange shows the trade as it is booked."
+            explanation = "The exchange shows the trade as the fill stands."
             run.ended(kind, still, explanation, {"read": len(told)}, prefix=f"{symbol} ")
 
 
@@ -248,12 +252,18 @@ def _orphans(
     run: Run, cursor: TradeCursor, since: datetime, until: datetime, shown: Collection[tuple[str, str]]
 ) -> None:
     """Fills of a stretch of time in the books that a complete answer does not show: ``shown`` are the trade and order
-    ids of all that it did. A break ends when its trade is shown, never because the reading has gone past it."""
+    ids of all that it did. A break ends when its trade is shown or its fill was taken back, never because the reading
+    has gone past it."""
     symbol = cursor.instrument.symbol
+    busted = taken_back(run.account.pk, cursor.instrument.pk) - set(shown)
+    gone: set[str] = set()
     for fill in Fill.objects.filter(
         account=run.account, instrument=cursor.instrument, traded_at__gte=since, traded_at__lt=until
     ):
         if (fill.trade_id, fill.exchange_order_id) in shown or not after_opening(cursor, fill.trade_id):
+            continue
+        if (fill.trade_id, fill.exchange_order_id) in busted:
+            gone.add(f"{symbol} {fill.exchange_order_id} {fill.trade_id}")
             continue
         run.found(
             "trades",
@@ -269,8 +279,27 @@ def _orphans(
                 confirm_after=2,
             ),
         )
-    subjects = {subject for _, subject in open_subjects(run.account, [BreakKind.ORPHAN_FILL], f"{symbol} ")}
-    missing = subjects - {f"{symbol} {exchange_order_id} {trade_id}" for trade_id, exchange_order_id in shown}
-    if subjects != missing:
-        evidence = {"read": len(shown)}
-        run.ended(BreakKind.ORPHAN_FILL, missing, "The exchange shows the trade.", evidence, prefix=f"{symbol} ")
+    noted = open_subjects(run.account, [BreakKind.ORPHAN_FILL, *OF_TRADES], f"{symbol} ")
+    there = {f"{symbol} {exchange_order_id} {trade_id}" for trade_id, exchange_order_id in shown}
+    not_counted = {f"{symbol} {exchange_order_id} {trade_id}" for trade_id, exchange_order_id in busted}
+    taken = "The fill was taken back, and the exchange does not show it."
+    _end_of(run, noted, BreakKind.ORPHAN_FILL, there, "The exchange shows the trade.", symbol, len(shown))
+    _end_of(run, noted, BreakKind.ORPHAN_FILL, not_counted | there, taken, symbol, len(shown))
+    for kind in OF_TRADES:
+        _end_of(run, noted, kind, gone, taken, symbol, len(shown))
+
+
+def _end_of(
+    run: Run,
+    noted: Collection[tuple[str, str]],
+    kind: BreakKind,
+    explained: Collection[str],
+    explanation: str,
+    symbol: str,
+    read: int,
+) -> None:
+    """End the noted breaks of a kind whose subjects are explained."""
+    subjects = {subject for name, subject in noted if name == kind}
+    still = subjects.difference(explained)
+    if still != subjects:
+        run.ended(kind, still, explanation, {"read": read}, prefix=f"{symbol} ")

@@ -27,6 +27,7 @@ from tests.factories import (
     AccountFactory,
     BreakFactory,
     CircuitFactory,
+    FillFactory,
     HoldingFactory,
     StrategyFactory,
     api_key,
@@ -62,6 +63,7 @@ ACTS: dict[str, frozenset[str]] = {
     "exchanges_account_credentials": ADMINISTRATOR,
     "common_apikey_revoke": ADMINISTRATOR,
     "positions_fill_statements": EVERYBODY,
+    "positions_fill_correct": frozenset({"operations", "administrator"}),
     "positions_posting_classify": frozenset({"operations", "administrator"}),
 }
 # Page that is no model's: who may read it; None: it is for everybody on the staff and tells nothing of ours.
@@ -188,6 +190,7 @@ def address() -> dict[str, str]:
         "act_decide": [approval.id],
         "exchanges_account_credentials": [account.pk],
         "common_apikey_revoke": [ApiKey.objects.get().pk],
+        "positions_fill_correct": [FillFactory().pk],
         "positions_posting_classify": [posted(account, "transfer", "BTC", "1").pk],
         "app_list": ["orders"],
         "act_kill_cause": [kill.id],

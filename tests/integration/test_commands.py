@@ -345,6 +345,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "add_strategy": ["new"],
     "approve": ["APPROVAL", "--reason", "x"],
     "cancel_order": ["ORDER"],
+    "correct_fill": ["01990000-0000-7000-8000-000000000000", "bust", "--reason", "the exchange took it back"],
     "create_api_key": ["new", "--scope", "read"],
     "explain_order": ["ORDER"],
     "export_emergency_kit": ["kit"],

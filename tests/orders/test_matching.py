@@ -11,17 +11,18 @@ import pytest
 from exchanges.reports import Fee
 from orders.models import BreakKind, Severity
 from orders.reconciliation.matching import differences_between, severity_of
-from positions.models import Fill
+from positions.facts import FillFact
 from tests.factories import InstrumentFactory, QuoteFactory, trade_report
 
 D = Decimal
 FEE = Fee("USDT", D("0.6"))
 
 
-def fill(**values: Any) -> Fill:
-    whole: dict[str, Any] = {"side": "BUY", "price": D(60000), "quantity": D("0.01"), "fees": [], **values}
-    fees = [{"asset": fee.asset, "amount": str(fee.amount), "kind": fee.kind} for fee in whole["fees"]]
-    return Fill(**{**whole, "fees": fees})
+def fill(**values: Any) -> FillFact:
+    """A fill as it stands; of what is not compared anything."""
+    stands: dict[str, Any] = {"side": "BUY", "price": D(60000), "quantity": D("0.01"), "fees": (), **values}
+    rest = dict.fromkeys(FillFact.__dataclass_fields__)
+    return FillFact(**{**rest, **stands})
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,13 @@ def test_the_worth_of_a_price_difference_is_measured_in_the_reporting_currency()
     assert severity_of(found, booked, pair) == Severity.WARNING
     (found,) = differences_between(booked, trade_report("1", "0.01", "2404200"))
     assert severity_of(found, booked, pair) == Severity.BLOCKING
+
+
+def test_of_a_fill_that_was_taken_back_the_whole_trade_is_too_much() -> None:
+    gone = fill(quantity=D(0), fees=(), price=D(1))
+    (found,) = differences_between(gone, trade_report("1", "0.01", fees=(FEE,)))
+    assert (found.kind, found.expected, found.observed) == (BreakKind.QTY_MISMATCH, "taken back", "BUY 0.01")
+    assert severity_of(found, gone, InstrumentFactory.build()) == Severity.WARNING
 
 
 def test_quantity_and_fee_differences_begin_mild() -> None:

@@ -27,7 +27,7 @@ from tests.factories import (
     QuoteFactory,
     whole_order,
 )
-from tests.positions.books import posted
+from tests.positions.books import book, pair, posted, trade
 from tests.staff import same_queries, signed_in, text_of
 
 pytestmark = pytest.mark.django_db
@@ -299,6 +299,51 @@ def test_a_movement_is_classified_by_two_persons() -> None:
     assert url not in text_of(olga.get(page))
     assert "taken back" in text_of(olga.get(POSTINGS))
     assert "It was classified or taken back already." in text_of(olga.get(url, follow=True))
+
+
+def test_a_fill_is_corrected_by_two_persons() -> None:
+    account = AccountFactory(name="main")
+    (fill,) = book(account, pair("BTC"), trade(1, "BUY", "1", "100", "0.1 USDT"))
+    url, page = f"{FILLS}{fill.pk}/correct/", f"{FILLS}{fill.pk}/change/"
+    trader, olga, otto = (
+        signed_in(group, name=name)
+        for group, name in (("trader", "tim"), ("operations", "olga"), ("operations", "otto"))
+    )
+    assert url not in text_of(trader.get(page))
+    assert trader.get(url).status_code == 403
+    assert url in text_of(olga.get(page))
+    assert 'value="USDT=0.1"' in text_of(olga.get(url))
+    answers = {
+        "kind": "correct",
+        "price": "90",
+        "quantity": "1",
+        "quote_quantity": "90",
+        "fees": "BNB=0.01 USDT=0.2:tax",
+        "reason": "the exchange's trade list",
+    }
+    for wrong, words in (
+        ({"reason": "short"}, "at least 10 characters"),
+        ({"price": "1e3"}, "no exponent"),
+        ({"price": ""}, "This field is required"),
+        ({"fees": "BNB:0.01"}, "ASSET=AMOUNT"),
+        ({"quantity": "0"}, "no quantities and no fees"),
+        ({"price": "100", "quote_quantity": "100", "fees": "USDT=0.1"}, "stands like this already"),
+    ):
+        refused = olga.post(url, {**answers, **wrong})
+        assert refused.status_code == 400, wrong
+        assert words in refused.content.decode(), wrong
+    assert not Approval.objects.exists()
+    assert "becomes 1 BTC at 90 for 90 USDT (fees BNB=0.01, USDT=0.2:tax)" in text_of(
+        olga.post(url, answers, follow=True)
+    )
+    decide = f"/admin/acts/decide/{Approval.objects.get().id}"
+    assert otto.post(decide, {"decision": "approve", "reason": "seen"}).status_code == 302
+    assert Position.objects.get().cost == 90
+    shown = text_of(olga.get(page))
+    assert "Corrections" in shown
+    assert "BNB=0.01 USDT=0.2:tax" in shown
+    missing = f"{FILLS}01990000-0000-7000-8000-000000000000/correct/"
+    assert "There is no fill" in text_of(olga.get(missing, follow=True))
 
 
 def download(client: Client, **answers: Any) -> Any:

@@ -14,13 +14,14 @@ from exchanges.reports import Fee
 from execution_project.common.actors import Actor
 from execution_project.common.approvals import consequences, decide_and_carry_out
 from execution_project.common.locking import ordered
-from execution_project.common.models import Event
+from execution_project.common.models import Approval, Event
 from execution_project.common.problems import Problem
 from execution_project.common.rights import EVERYTHING
 from positions.classifying import Classification, in_transit_of, propose_classification
 from positions.correcting import Corrected, bust, propose_correction
 from positions.models import Fill, Holding, LedgerEntry, Position, Posting, PostingKind
 from positions.posting import book_transfer
+from positions.rates import missing_rates
 from positions.suspense import oversold, unexplained
 from tests.commands import run
 from tests.factories import BY, AccountFactory
@@ -230,4 +231,91 @@ def test_a_corrected_fill_counts_as_it_was_corrected() -> None:
     approval = propose_correction(fill, bust(fill), reason="and then took it back", by=BY)
     decide_and_carry_out(approval.id, approved=True, by=SECOND)
     assert Holding.objects.filter(account=account, asset="BTC").get().quantity == 0
+    balanced(account)
+
+
+def test_a_bust_lacks_no_rate_and_two_corrections_in_a_row_take_back_what_stands() -> None:
+    account = AccountFactory()
+    (fill,) = book(account, pair("BTC", "TRY"), trade(1, "BUY", "1", "100"))
+    first = propose_correction(fill, Corrected(D(90), D(1), D(90), ()), reason="its price was another", by=BY)
+    second = propose_correction(fill, Corrected(D(80), D(1), D(80), ()), reason="its price was another", by=BY)
+    for approval in (first, second):
+        decide_and_carry_out(approval.id, approved=True, by=SECOND)
+    assert balance(account, "TRY") == -80
+    balanced(account)
+    assert [(row.asset, row.facts) for row in missing_rates(account)] == [("TRY", 1)]
+    gone = propose_correction(fill, bust(fill), reason="and then took it back", by=BY)
+    decide_and_carry_out(gone.id, approved=True, by=SECOND)
+    assert missing_rates(account) == []
+    assert (balance(account, "TRY"), balance(account, "BTC")) == (0, 0)
+    balanced(account)
+
+
+def proposed(*arguments: str) -> Any:
+    """What a proposal by the command wants, and its answer."""
+    ran = run("correct_fill", *arguments, "--json")
+    assert ran.code == 3, ran
+    (document,) = ran.documents
+    return Approval.objects.get(id=document["approval"]["id"]).parameters
+
+
+def test_the_command_corrects_what_is_named_and_keeps_the_rest() -> None:
+    account = AccountFactory(name="main")
+    (fill,) = book(account, pair("BTC"), trade(1, "BUY", "1", "100", "0.1 USDT", "0.02 USDT tax"))
+    name, why = str(fill.id), ("--reason", REASON)
+    before = everything(account)
+    for wrong, words in (
+        (["correct", "--price", "90", *why], "--quote-quantity"),
+        (["correct", "--fee", "BNB:1", *why], "ASSET=AMOUNT"),
+        (["correct", "--fee", "BNB=1e3", *why], "no exponent"),
+        (["correct", "--fee", "BNB=1", "--no-fee", *why], "not allowed with"),
+        (["correct", "--price", "-1", "--quote-quantity", "1", *why], "has a price and a quantity"),
+        (["correct", *why], "stands like this already"),
+        (["bust", "--price", "90", *why], "takes the whole fill back"),
+        (["bust", "--reason", "short"], "10 to 400 characters"),
+    ):
+        refused = run("correct_fill", name, *wrong)
+        assert refused.code in {1, 2}, wrong
+        assert words in refused.err, wrong
+    unknown = run("correct_fill", "01990000-0000-7000-8000-000000000000", "bust", *why)
+    assert (unknown.code, "There is no fill" in unknown.err) == (1, True)
+    dry = run("correct_fill", name, "bust", *why, "--dry-run")
+    assert (dry.code, "Would be proposed" in dry.out) == (0, True)
+    assert not Approval.objects.exists()
+    stands = [["USDT", "0.1", "fee"], ["USDT", "0.02", "tax"]]
+    assert proposed(name, "correct", "--price", "90", "--quote-quantity", "90", *why) == {
+        "price": "90",
+        "quantity": "1",
+        "quote_quantity": "90",
+        "fees": stands,
+    }
+    assert proposed(name, "correct", "--fee", "BNB=0.01", "--fee", "TRY=2:tax", *why)["fees"] == [
+        ["BNB", "0.01", "fee"],
+        ["TRY", "2", "tax"],
+    ]
+    assert proposed(name, "correct", "--no-fee", *why)["fees"] == []
+    assert proposed(name, "bust", *why)["quantity"] == "0"
+    assert everything(account) == before, "nothing changes before a second person approves"
+
+
+def test_a_missing_rate_is_listed_and_given() -> None:
+    account = AccountFactory(name="main")
+    book(account, pair("BTC", "TRY"), trade(1, "BUY", "1", "3000000"), trade(2, "BUY", "1", "3000000"))
+    listed = run("give_rate")
+    assert (listed.code, listed.out.strip()) == (3, "main TRY: 2 facts, 2026-05-01T00:00:01Z to 2026-05-01T00:00:02Z")
+    for wrong, code in (
+        (("main", "TRY"), 2),
+        (("main", "TRY", "0.03"), 2),
+        (("main", "TRY", "0", "--reason", "x"), 1),
+        (("main", "BTC", "1", "--reason", "x"), 1),
+    ):
+        assert run("give_rate", *wrong).code == code, wrong
+    dry = run("give_rate", "main", "TRY", "0.03", "--reason", "the bank's list", "--dry-run")
+    assert (dry.code, dry.out.strip()) == (0, "1 TRY would be 0.03 USDT in 2 facts of main that lacked it.")
+    assert run("give_rate", "main").code == 3
+    given = run("give_rate", "main", "TRY", "0.03", "--reason", "the bank's list")
+    assert (given.code, given.out.strip()) == (0, "1 TRY is 0.03 USDT in 2 facts of main that lacked it.")
+    assert held(account, "BTC") == ("2", "180000", "90000", "0")
+    assert run("give_rate", "main").out.strip() == "No fact lacks a rate."
+    assert Event.objects.get(kind="rate.given").evidence["reason"] == "the bank's list"
     balanced(account)

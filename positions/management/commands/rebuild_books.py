@@ -42,8 +42,7 @@ class Command(AccountCommand):
         found += self._check(subjects)
         for account in accounts:
             own = [difference for difference in found if difference.subject.account == account]
-            if own:
-                tell_differences(account, own, by=by)
+            tell_differences(account, own, by=by)
         for difference in found:
             document = {
                 "subject": difference.subject.name,
@@ -66,6 +65,8 @@ class Command(AccountCommand):
             left = self._check(repaired)
             unbalanced = [each for each in found if each.subject.asset == "ledger"]
             if not left and not unbalanced:
+                for account in accounts:
+                    tell_differences(account, [], by=by)
                 self.answer({"rebuilt": len(repaired)}, f"{len(repaired)} rebuilt; stored and facts agree now.")
                 return
         raise Refused("BOOKS_DIFFER", f"{len(found)} differences between what is stored and what the facts say.")
