@@ -10,7 +10,7 @@ import pytest
 from tests.server import ROOT
 
 SECONDS = 60
-NO_LONGER_THAN_S = 480
+NO_LONGER_THAN_S = 600
 
 
 @pytest.mark.drill
