@@ -223,6 +223,9 @@ def _order_of(
         if error.outcome.reason != "archived":
             raise
         report = None
+    quantity = sum((trade.quantity for trade in trades), ZERO)
+    if report is not None and report.cumulative_quantity == quantity:
+        return report, tuple(trades)  # all there is; an exchange grants few readings of trades a minute
     if report is not None:
         whole = run.adapter.order_trades(symbol, last.exchange_order_id, now_ms=run.now_ms())
         known = {(trade.trade_id, trade.exchange_order_id) for trade in trades}
@@ -230,7 +233,6 @@ def _order_of(
         return report, (*trades, *(trade for trade in more if after_opening(cursor, trade.trade_id)))
     if clock.now() - last.traded_at < NOT_SHOWN_YET:
         return None, ()
-    quantity = sum((trade.quantity for trade in trades), ZERO)
     told = OrderReport(
         symbol=symbol,
         exchange_order_id=last.exchange_order_id,
