@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from django.conf import settings
 
 from exchanges.adapters import Credentials
-from exchanges.credentials import credentials_of
+from exchanges.credentials import CredentialsUnreadable, credentials_of
 from exchanges.models import Account, Instrument, Mode
 from execution_project.common import clock
 from execution_project.common.actors import Actor
@@ -70,24 +70,36 @@ class KitAccount:
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """An opened kit."""
+    """A kit as it was opened, or written. ``left_out``: accounts whose keys could not be read when it was written."""
 
     written_at: datetime
     accounts: tuple[KitAccount, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def export_kit(path: Path, passphrase: str, *, by: Actor) -> Kit:
     """Write the kit of all accounts at an exchange, whole or not at all, readable by its owner alone.
 
-    Raises ``KitUnusable`` for a passphrase below 12 characters or a place that cannot be written,
-    ``CredentialsUnreadable``, ``Problem`` (403) without the right.
+    An account whose keys cannot be read is left out, logged as an error and named in ``left_out``: the others are
+    canceled all the same. Raises ``KitUnusable`` for a passphrase below 12 characters or a place that cannot be
+    written, ``Problem`` (403) without the right.
     """
     by.require(Right.MANAGE_ACCOUNTS)
     if len(passphrase) < SHORTEST_PASSPHRASE:
         raise KitUnusable(f"The passphrase needs at least {SHORTEST_PASSPHRASE} characters.")
-    kit = Kit(clock.now(), tuple(_entry(row) for row in Account.objects.exclude(mode=Mode.PAPER).order_by("name")))
+    entries: list[KitAccount] = []
+    left_out: list[str] = []
+    for account in Account.objects.exclude(mode=Mode.PAPER).order_by("name"):
+        try:
+            entries.append(_entry(account))
+        except CredentialsUnreadable as error:
+            left_out.append(account.name)
+            log.error("account %s is NOT in the emergency kit, its keys cannot be read: %s", account.name, error)
+    if left_out and not entries:
+        raise KitUnusable(f"No account's keys can be read ({', '.join(left_out)}): {path} is left as it is.")
+    kit = Kit(clock.now(), tuple(entries), tuple(left_out))
     _write_whole(path, seal_kit(kit, passphrase))
-    evidence = {"accounts": [account.name for account in kit.accounts]}
+    evidence = {"accounts": [entry.name for entry in entries], "left_out": left_out}
     record("emergency_kit.written", "emergency_kit", path.name, by, evidence=evidence)
     return kit
 

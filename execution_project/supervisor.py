@@ -206,7 +206,10 @@ class Supervisor:
         if "streams" not in self._without:
             self._add("streams", "manage.py", "run_streams")
         if settings.EXEC_EMERGENCY_KIT and "watchdog" not in self._without:
-            self._run_step("kit", "manage.py", "export_emergency_kit", settings.EXEC_EMERGENCY_KIT)
+            try:
+                self._run_step("kit", "manage.py", "export_emergency_kit", settings.EXEC_EMERGENCY_KIT)
+            except CannotStart as error:
+                self._console.say(f"The emergency kit was NOT written anew, an older one counts: {error}")
             self._add("watchdog", "manage.py", "watchdog", "--kit", settings.EXEC_EMERGENCY_KIT)
         if "web" not in self._without:
             self._await_port(self._add("web", *self._web_command()), settings.EXEC_HOST, settings.EXEC_PORT)

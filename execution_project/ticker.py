@@ -114,17 +114,24 @@ def registered_boot() -> Callable[[], object]:
 class Ticker:
     """The loop. It outlives a lost database, and an exception of one tick never reaches another.
 
-    ``boot`` is called before the first tick of a leader, and again when the database server was started anew or was
-    away for long.
+    ``boot`` is called before the first tick of a leader, and again when the database server was started anew, was away
+    for long, or this process stood still for long.
     """
 
     def __init__(
-        self, ticks: list[Tick], boot: Callable[[], object] | None = None, heartbeat: Path | None = None
+        self,
+        ticks: list[Tick],
+        boot: Callable[[], object] | None = None,
+        heartbeat: Path | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        """``heartbeat``: file that is written after each turn of a leader's loop, for the watchdog."""
+        """``heartbeat``: file that is written after a leader's ticks, for the watchdog. ``wall``: seconds of a clock
+        that goes on while the machine sleeps."""
         self._ticks = ticks
         self._boot = boot
         self._heartbeat = heartbeat
+        self._wall = wall
+        self._turned_at = 0.0
         self._heart_beat_at = -HEARTBEAT_EVERY_S
         self._settled_on: Any = None
         self._stopping = False
@@ -164,13 +171,29 @@ class Ticker:
             return
         if self._led_on is not self._settled_on:
             self._boot_if_new()
+        self._boot_if_it_stood_still()
         for tick in self._ticks:
             now = time.monotonic()
             if self._stopping or now < tick.due_at:
                 continue
+            self._boot_if_it_stood_still()
             tick.due_at = now + tick.every_s
             self._call(tick)
+            self._turned()
+        self._turned()
+
+    def _turned(self) -> None:
+        """Said after every tick: several slow ones in a row are no standstill."""
+        self._turned_at = self._wall()
         self._beat_heart()
+
+    def _boot_if_it_stood_still(self) -> None:
+        """A leader that wakes up after so long (a paused machine, a stopped process) may find that the watchdog has
+        acted, or that the exchange has gone on without it."""
+        still_s = self._wall() - self._turned_at
+        if still_s > HANDED_OVER_WITHIN.total_seconds():
+            log.warning("the ticker stood still: the engine starts anew", seconds=round(still_s, 1))
+            self._start()
 
     def _beat_heart(self) -> None:
         """Every second at most. A file that cannot be written stops no tick: the watchdog will say so."""
@@ -212,13 +235,18 @@ class Ticker:
             )
             row = cursor.fetchone()
         forget_prefix()
-        if self._boot is not None and not (row and row[0]):
+        if not (row and row[0]):
+            self._start()
+        self._settled_on, self._turned_at = self._led_on, self._wall()
+
+    def _start(self) -> None:
+        if self._boot is not None:
             try:
                 self._boot()
             except Exception:
                 log.exception("the start failed and is tried again")
                 raise
-        self._settled_on = self._led_on
+        self._turned_at = self._wall()
 
     def _call(self, tick: Tick) -> None:
         try:

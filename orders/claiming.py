@@ -309,7 +309,10 @@ def _submit_refusal(
     scopes = _scopes(order)
     locks.share_trading_state(lock_names(scopes))
     states = states_of(scopes)
-    halted = refusal(states, order.gate_seq, flatten_seq_of(order.kill_id))
+    flatten_seq = flatten_seq_of(order.kill_id)
+    if order.kill_id is not None and flatten_seq is None:
+        return "TRADING_HALTED", "Not sent: the flatten that it belongs to does not run any more."
+    halted = refusal(states, order.gate_seq, flatten_seq)
     if halted is not None:
         return "TRADING_HALTED", f"Not sent: {halted}."
     return (

@@ -16,7 +16,7 @@ from decimal import Decimal, localcontext
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q, QuerySet, Sum
 
 from exchanges.capabilities import CAPABILITIES
 from exchanges.connections import WrongHost
@@ -29,6 +29,7 @@ from execution_project.common.actors import Actor, engine
 from execution_project.common.chores import ring_chore
 from execution_project.common.events import record
 from execution_project.common.locking import ordered
+from execution_project.common.models import Event
 from execution_project.common.money import CONTEXT, plain
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
@@ -38,8 +39,9 @@ from orders.models import ExchangeOrder, Order
 from orders.placing import OrderRequest, place
 from orders.queues import cancel_queue
 from positions.models import Holding
+from risk.boot_halt import BOOT, halted_for_boot_since
 from risk.inputs import CASH_ASSETS, MAX_QUOTE_AGE
-from risk.intent import scope_name
+from risk.intent import lock_names, scope_name, scopes_of
 from risk.models import (
     Flatten,
     FlattenItem,
@@ -214,11 +216,18 @@ def flatten_step(flatten_id: UUID, account_id: int) -> None:
     if not items:
         return
     by = engine("flattener", f"flatten of kill {flatten.episode_id}")
+    if flatten.episode.ended_at is not None or flatten.episode.stage != State.HALTED:
+        for item in items:
+            _leave(flatten, item, "its kill is lifted", by)
+        return
+    if halted_for_boot_since(items[0].account.name) is not None:
+        for item in items:
+            item.moved_at = clock.now()  # the time of a start does not count
     try:
         sync_balances(items[0].account)
     except (ReadFailed, WrongHost) as error:
         for item in items:
-            _wait(item, f"balances could not be read: {error}")
+            _wait(flatten, item, f"balances could not be read: {error}", by)
         return
     for item in items:
         _sell(flatten, item, by)
@@ -229,52 +238,98 @@ def _sell(flatten: Flatten, item: FlattenItem, by: Actor) -> None:
         exchange=item.account.exchange, mode=item.account.mode, symbol=item.symbol
     ).first()
     if instrument is None:
-        _end_item(item, FlattenState.LEFT, "its pair is not listed any more")
+        _leave(flatten, item, "its pair is not listed any more", by)
         return
-    chunks = Order.objects.filter(kill_id=flatten.episode_id, account=item.account, instrument=instrument)
-    chunks = chunks.filter(strategy=item.strategy, created_at__gte=flatten.confirmed_at)
+    chunks = _chunks(flatten, item)
     live = list(chunks.exclude(status__in=[*ENDED]))
     for order in live:
         if order.status in {OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED} and (
             clock.now() - order.created_at >= RESTS_AT_MOST
         ):
             request_cancel(order.id, by=by, reason="a chunk of a flatten rests")
-    unbooked = ExchangeOrder.objects.filter(order__in=chunks, cumulative_quantity__gt=F("booked_quantity"))
-    if live or unbooked.exists():
-        _wait(item, "its last chunk has not ended")
+    if live or _unbooked(chunks):
+        _wait(flatten, item, "its last chunk has not ended", by)
         return
     last = chunks.order_by("-id").first()
-    if last is not None and last.reason == "TRADING_HALTED":
-        _end_item(item, FlattenState.LEFT, f"outranked by a newer halt: {last.detail}")
+    if last is not None and last.reason == "TRADING_HALTED" and not _stopped_by_a_start_alone(flatten, item):
+        _leave(flatten, item, f"outranked by a newer halt: {last.detail}", by)
+        return
+    if halted_for_boot_since(item.account.name) is not None:
+        _wait(flatten, item, "the engine has started: the books are compared first", by)
         return
     holding, sellable = _what_is_there(item)
-    if holding < item.left:
-        item.left, item.moved_at = max(holding, ZERO), clock.now()
+    with localcontext(CONTEXT):
+        unsold = max(item.quantity - _sold(chunks), ZERO)
     if holding <= 0:
+        item.left = ZERO
         _end_item(item, FlattenState.SOLD, "")
         return
+    if unsold == 0:
+        item.left = holding
+        _leave(flatten, item, f"all that was confirmed is sold; {plain(holding)} came since", by)
+        return
+    wanted, sellable = min(holding, unsold), min(sellable, unsold)
+    if wanted < item.left:
+        item.left, item.moved_at = wanted, clock.now()
     quantity = round_quantity(instrument.filters, sellable, market=False)
     quote = Quote.objects.filter(instrument=instrument).first()
     depth = Depth.objects.filter(instrument=instrument).first()
     stale = _stale(quote, depth)
     if stale or quote is None or depth is None or quote.bid is None:
-        _wait(item, stale)
+        _wait(flatten, item, stale, by)
         return
     with localcontext(CONTEXT):
         price = round_price(instrument.filters, "SELL", quote.bid * (1 - EXIT))
     if _is_small(instrument, quantity, price):
-        if sellable < holding:
-            _wait(item, "what is held is not free at the exchange yet")
+        if sellable < wanted:
+            _wait(flatten, item, "what is held is not free at the exchange yet", by)
         else:
             _end_item(item, FlattenState.DUST, f"{plain(sellable)} is less than the exchange takes")
         return
     chunk = _chunk(instrument, quantity, price, depth)
     if chunk == 0:
-        _wait(item, "the book is too thin for the least that the exchange takes")
+        _wait(flatten, item, "the book is too thin for the least that the exchange takes", by)
+        return
+    if last is not None and clock.now() - item.moved_at > GIVES_UP_AFTER:
+        _wait(flatten, item, "no chunk was taken", by)
         return
     item.chunks += 1
     item.save(update_fields=["chunks", "left", "moved_at"])
     _place(flatten, item, instrument, chunk, price, by)
+
+
+def _chunks(flatten: Flatten, item: FlattenItem) -> QuerySet[Order]:
+    """The orders that this flatten placed for a holding."""
+    return Order.objects.filter(
+        kill_id=flatten.episode_id,
+        account=item.account,
+        instrument__symbol=item.symbol,
+        strategy=item.strategy,
+        created_at__gte=flatten.confirmed_at,
+    )
+
+
+def _unbooked(chunks: QuerySet[Order]) -> bool:
+    return ExchangeOrder.objects.filter(order__in=chunks, cumulative_quantity__gt=F("booked_quantity")).exists()
+
+
+def _sold(chunks: QuerySet[Order]) -> Decimal:
+    sold = ExchangeOrder.objects.filter(order__in=chunks).aggregate(total=Sum("cumulative_quantity"))["total"]
+    return sold or ZERO
+
+
+def _stopped_by_a_start_alone(flatten: Flatten, item: FlattenItem) -> bool:
+    """Whether no halt but that of a start came over the holding's scopes since the flatten was confirmed."""
+    scopes = scopes_of(
+        exchange=item.account.exchange,
+        account=item.account.name,
+        strategy=None if item.strategy is None else item.strategy.name,
+        symbol=item.symbol,
+    )
+    halts = Event.objects.filter(
+        kind="trading.halted", subject_type="scope", subject_id__in=lock_names(scopes), at__gte=flatten.confirmed_at
+    )
+    return halts.filter(actor=BOOT).exists() and not halts.exclude(actor=BOOT).exists()
 
 
 def _what_is_there(item: FlattenItem) -> tuple[Decimal, Decimal]:
@@ -353,19 +408,32 @@ def _place(
     try:
         placed = place(request, idempotency_key=key, body_hash=key, account=item.account, by=by)
     except Problem as problem:
-        _wait(item, f"{problem.code}: {problem.detail}")
+        _wait(flatten, item, f"{problem.code}: {problem.detail}", by)
         return
     if placed.order.status == OrderStatus.DENIED:
-        _wait(item, f"{placed.order.reason}: {placed.order.detail}")
+        _wait(flatten, item, f"{placed.order.reason}: {placed.order.detail}", by)
 
 
-def _wait(item: FlattenItem, why: str) -> None:
+def _wait(flatten: Flatten, item: FlattenItem, why: str, by: Actor) -> None:
     """Nothing was placed; for too long, and the rest is given up."""
-    item.why = why[:256]
     if clock.now() - item.moved_at > GIVES_UP_AFTER:
-        _end_item(item, FlattenState.LEFT, f"nothing sold for {GIVES_UP_AFTER.total_seconds():.0f} s: {why}")
+        _leave(flatten, item, f"nothing sold for {GIVES_UP_AFTER.total_seconds():.0f} s: {why}", by)
         return
+    item.why = why[:256]
     item.save(update_fields=["why", "left", "moved_at"])
+
+
+def _leave(flatten: Flatten, item: FlattenItem, why: str, by: Actor) -> None:
+    """Give up the rest, once its chunks have ended by the exchange's word: until then their end is asked for."""
+    chunks = _chunks(flatten, item)
+    live = list(chunks.exclude(status__in=[*ENDED]).values_list("id", flat=True))
+    for order_id in live:
+        request_cancel(order_id, by=by, reason="a flatten gives up")
+    if live or _unbooked(chunks):
+        item.why = f"its last chunk is to end: {why}"[:256]
+        item.save(update_fields=["why", "left", "moved_at"])
+        return
+    _end_item(item, FlattenState.LEFT, why)
 
 
 def _end_item(item: FlattenItem, state: FlattenState, why: str) -> None:

@@ -25,6 +25,7 @@ def build_intent(
     stop_price: Decimal | None,
     reduce_only: bool,
     flatten_seq: int | None = None,
+    flatten_over: bool = False,
 ) -> Intent:
     """The typed intent that risk judges; quantities in base, ``quote_quantity`` in quote asset."""
     capabilities = CAPABILITIES[account.exchange]
@@ -56,4 +57,5 @@ def build_intent(
         fee_in_quote_rate=account.taker_fee_rate if capabilities.buy_fee_in_quote else Decimal(0),
         scopes=scopes_of(exchange=account.exchange, account=account.name, strategy=name, symbol=instrument.symbol),
         flatten_seq=flatten_seq,
+        flatten_over=flatten_over,
     )

@@ -40,6 +40,7 @@ from orders.models import Attempt, AttemptKind, Command, CommandKind, ExchangeOr
 from orders.reconciliation import reconcile, wanted_cursors
 from orders.sending import look_up
 from positions.models import TradeCursor
+from risk.flattens import flatten_seq_of
 from risk.models import KillEpisode, KillSweep, ScopeKind
 
 SNAPSHOT_GAP = timedelta(seconds=2)
@@ -73,8 +74,10 @@ def accounts_in_scope(kind: str, key: str) -> QuerySet[Account]:
 
 
 def orders_of(episode: KillEpisode) -> QuerySet[Order]:
-    """The orders that a kill has to end: all that have not ended in its scope, but for its own flatten's."""
+    """The orders that a kill has to end: all in its scope that have not ended, but for its flatten's while it runs."""
     orders = working_orders(episode.scope_kind, episode.scope_key)
+    if flatten_seq_of(episode.id) is None:
+        return orders
     return orders.exclude(kill_id=episode.id, kill_id__isnull=False)
 
 
@@ -160,16 +163,17 @@ def _step(look: _Look) -> bool:
     asked_at, asked_ms = clock.now(), exchange_now_ms(account)
     shown = _shown(look, asked_ms)
     inside = [report for report in shown if _is_inside(look, report)]
-    bounds = bounds_of(account)
-    gap = min(SNAPSHOT_GAP, bounds.gap)
-    counts_from_ms = _counts_from_ms(look, bounds.quiet_ms)
-    sweep.counts_from_ms = counts_from_ms
     snapshot = {"asked_at": asked_at.isoformat(), "exchange_ms": asked_ms, "working": len(inside)}
     sweep.snapshots = [*sweep.snapshots, snapshot][-SNAPSHOTS_KEPT:]
     for report in inside:
         _end_listed(look, report)
     if inside:
         ask_for_ends(look.episode, account, by=look.by)
+    bounds = bounds_of(account)  # wrong ones keep no cancel from going out, but the proof from being believed
+    gap = min(SNAPSHOT_GAP, bounds.gap)
+    counts_from_ms = _counts_from_ms(look, bounds.quiet_ms)
+    sweep.counts_from_ms = counts_from_ms
+    if inside:
         sweep.empty_since = None
         _name(look, "works at the exchange", [f"{r.symbol} {r.exchange_order_id}" for r in inside])
     elif asked_ms < counts_from_ms:
@@ -208,7 +212,7 @@ def _shown(look: _Look, now_ms: int) -> tuple[OrderReport, ...]:
 def _is_inside(look: _Look, report: OrderReport) -> bool:
     """Whether a listed order is one that the kill has to end; foreign ones belong to every scope but a strategy."""
     row = known_row(look.account, report)
-    if row is not None and row.order.kill_id == look.episode.id:
+    if row is not None and row.order.kill_id == look.episode.id and flatten_seq_of(look.episode.id) is not None:
         return False
     if look.episode.scope_kind == ScopeKind.SYMBOL:
         return report.symbol == look.episode.scope_key

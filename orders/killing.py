@@ -114,9 +114,11 @@ def judge(episode: KillEpisode) -> KillEpisode:
                 return episode
             KillSweep.objects.filter(episode=episode).update(verified_at=None, empty_since=None)
         unproven = _unproven(episode, left)
+        # Whoever joins a verified kill has it swept anew, from then on.
+        begun_at = episode.verdict_at if before == KillVerdict.SWEEPING else episode.killed_at
         if not unproven:
             verdict = KillVerdict.VERIFIED
-        elif now - episode.killed_at > VERIFY_WITHIN:
+        elif now - begun_at > VERIFY_WITHIN:
             verdict = KillVerdict.KILL_INCOMPLETE
         else:
             verdict = KillVerdict.SWEEPING

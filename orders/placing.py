@@ -171,6 +171,7 @@ def _intent(request: OrderRequest, account: Account) -> tuple[Intent, Instrument
         )
     if request.round:
         request = _rounded(request, instrument)
+    flatten_seq = flatten_seq_of(request.kill_id)
     intent = build_intent(
         order_id=ids.uuid7(),
         account=account,
@@ -183,7 +184,8 @@ def _intent(request: OrderRequest, account: Account) -> tuple[Intent, Instrument
         price=request.price,
         stop_price=request.stop_price,
         reduce_only=request.reduce_only,
-        flatten_seq=flatten_seq_of(request.kill_id),
+        flatten_seq=flatten_seq,
+        flatten_over=request.kill_id is not None and flatten_seq is None,
     )
     return intent, instrument, strategy
 

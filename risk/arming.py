@@ -26,8 +26,8 @@ from risk.limits import newest
 
 ARM_LIVE = "arm_live"
 LIMIT = "max_order_notional"
-# Kinds of processes without which no order gets anywhere.
-NEEDED = ("ticker", "cancel", "housekeeping")
+# Kinds of processes without which no order gets anywhere, besides the two queues of its exchange.
+NEEDED = ("ticker", "housekeeping")
 
 
 def refusal_of(account: Account) -> str | None:
@@ -56,7 +56,8 @@ def hindrances(account: Account) -> list[str]:
         told = "; ".join(f"{name}: {', '.join(sorted(processes))}" for name, processes in sorted(versions.items()))
         found.append(f"Not all processes run this version, {version()} ({told}): restart them.")
     kinds = {process.partition("@")[0] for processes in versions.values() for process in processes}
-    if missing := [kind for kind in (*NEEDED, f"submit-{account.exchange}") if kind not in kinds]:
+    needed = (*NEEDED, f"submit-{account.exchange}", f"cancel-{account.exchange}")
+    if missing := [kind for kind in needed if kind not in kinds]:
         found.append(f"Not heard of within a minute: {', '.join(missing)}. Start the engine.")
     return found
 

@@ -42,6 +42,7 @@ class Intent:
     fee_in_quote_rate: Decimal
     scopes: tuple[tuple[str, str], ...] = field(default=())
     flatten_seq: int | None = None  # of a confirmed flatten: its number among the halts (``risk.models.Flatten``)
+    flatten_over: bool = False  # of a flatten that does not run any more
 
     @property
     def fingerprint(self) -> str:

@@ -14,7 +14,7 @@ from execution_project.common.events import record
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from risk.intent import scope_name
-from risk.models import KillEpisode, KillVerdict, State
+from risk.models import KillEpisode, KillSweep, KillVerdict, State
 
 LONGEST_CAUSE = 512
 NEXT_STAGE = {State.HALTED.value: State.REDUCE_ONLY.value, State.REDUCE_ONLY.value: State.ACTIVE.value}
@@ -38,8 +38,8 @@ def standing(kind: str, key: str) -> KillEpisode | None:
 def begin_or_join(kind: str, key: str, *, halt_seq: int, reason: str, by: Actor) -> KillEpisode:
     """The episode of a latch, in the transaction and under the lock of its halt.
 
-    A kill of what is killed joins the episode and is recorded, nothing else. One of a scope that was lifted in part
-    begins another episode.
+    A kill of what is killed joins the episode and is recorded; what was proven before says nothing about now, so every
+    account is swept again. One of a scope that was lifted in part begins another episode.
     """
     now = clock.now()
     episode = standing(kind, key)
@@ -49,8 +49,7 @@ def begin_or_join(kind: str, key: str, *, halt_seq: int, reason: str, by: Actor)
         _record("kill.superseded", episode, by)
         episode = None
     if episode is not None:
-        episode.joined += 1
-        episode.save(update_fields=["joined"])
+        _prove_again(episode)
         _record("kill.joined", episode, by, {"reason": reason, "seq": halt_seq})
         return episode
     episode = KillEpisode.objects.create(
@@ -64,6 +63,16 @@ def begin_or_join(kind: str, key: str, *, halt_seq: int, reason: str, by: Actor)
     )
     _record("kill.begun", episode, by, {"reason": reason, "seq": halt_seq})
     return episode
+
+
+def _prove_again(episode: KillEpisode) -> None:
+    """Take back what was proven; an incomplete kill stays one, so that no alert is silenced by asking again."""
+    episode.joined += 1
+    if episode.verdict == KillVerdict.VERIFIED:
+        episode.verdict, episode.verdict_at = KillVerdict.SWEEPING.value, clock.now()
+    episode.save(update_fields=["joined", "verdict", "verdict_at"])
+    # A step that looked before finds by ``looked_at`` that it does not count.
+    KillSweep.objects.filter(episode=episode).update(verified_at=None, empty_since=None, looked_at=None)
 
 
 def move_stage(episode: KillEpisode, stage: str, *, by: Actor, evidence: dict[str, Any]) -> None:

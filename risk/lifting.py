@@ -10,9 +10,16 @@ from execution_project.common.money import plain
 from positions.models import Holding
 from risk.inputs import CASH_ASSETS, MAX_QUOTE_AGE, Reconciled
 from risk.kill_episodes import must_hold_to_lift
-from risk.models import KillEpisode, ScopeKind
+from risk.models import Flatten, FlattenStatus, KillEpisode, ScopeKind
 
 HOLDINGS_NAMED = 10
+
+
+@must_hold_to_lift
+def no_running_flatten(episode: KillEpisode) -> list[str]:
+    """A flatten of the kill that still sells."""
+    running = Flatten.objects.filter(episode=episode, status=FlattenStatus.RUNNING)
+    return ["A flatten of this kill still runs: wait for its verdict, or kill again to end it."] if running else []
 
 
 @must_hold_to_lift

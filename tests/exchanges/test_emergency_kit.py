@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from exchanges.absence_bounds import LEAST
 from exchanges.accounts import replace_credentials
 from exchanges.dead_man import Watchdog, write_heartbeat
-from exchanges.emergency_kit import Kit, KitUnusable, export_kit, open_kit
+from exchanges.emergency_cancel import Pauses, bounds_or_least
+from exchanges.emergency_kit import Kit, KitAccount, KitUnusable, export_kit, open_kit
 from exchanges.models import Account
+from exchanges.reports import Evidence, Outcome, OutcomeKind
 from execution_project.common.actors import Actor
 from execution_project.common.problems import Problem
 from execution_project.common.rights import EVERYTHING, Right
@@ -52,6 +55,18 @@ def test_a_kit_holds_what_canceling_takes_and_opens_by_its_passphrase_alone(tmp_
     assert (entry.credentials.key, entry.credentials.secret) == ("a-key-with-a-tail", "a-secret")
     assert "a-secret" not in repr(kit)
     assert [file.name for file in tmp_path.iterdir()] == ["kit"], "nothing half-written is left"
+
+
+@pytest.mark.django_db
+def test_an_account_whose_keys_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
+    good, bad = AccountFactory(), AccountFactory()
+    Account.objects.filter(id=bad.id).update(api_key_sealed=b"nonsense")
+    kit = export_kit(tmp_path / "kit", PASSPHRASE, by=BY)
+    assert kit.left_out == (bad.name,)
+    assert [entry.name for entry in open_kit(tmp_path / "kit", PASSPHRASE).accounts] == [good.name]
+    Account.objects.update(api_key_sealed=b"nonsense")
+    with pytest.raises(KitUnusable, match="left as it is"):
+        kit_in(tmp_path)
 
 
 @pytest.mark.django_db
@@ -187,9 +202,10 @@ def test_the_watchdog_acts_when_the_heart_stands_still_and_not_before(both: list
     heart = tmp_path / "run" / "heartbeat"
     kit: Kit = open_kit(kit_in(tmp_path), PASSPHRASE)
     ahead = [0.0]
-    watchdog = Watchdog(kit.accounts, heart, said.append, clock=lambda: time.time() + ahead[0])
+    watchdog = Watchdog(kit.accounts, heart, said.append, clock=lambda: time.monotonic() + ahead[0])
     assert watchdog.step() == 0 and said == [], "no beat yet, and it has only begun to watch"
     write_heartbeat(heart)
+    assert watchdog.step() == 0
     ahead[0] = 29
     assert watchdog.step() == 0 and said == []
     assert [len(working_at_exchange(engine)) for engine in both] == [1, 1]
@@ -206,6 +222,62 @@ def test_the_watchdog_acts_when_the_heart_stands_still_and_not_before(both: list
     write_heartbeat(heart)
     watchdog.step()
     assert "The heart beats again" in said[-1]
+
+
+def throttled(for_ms: int | None) -> Outcome:
+    return Outcome(OutcomeKind.THROTTLED, Evidence("GET", "/x", {}), throttled_for_ms=for_ms)
+
+
+def test_a_throttled_host_is_left_alone_for_as_long_as_it_says() -> None:
+    now = [100.0]
+    pauses = Pauses(lambda: now[0])
+    pauses.note("one", throttled(30_000))
+    pauses.note("one", throttled(None))
+    assert (pauses.left_s("one"), pauses.left_s("other")) == (30, 0)
+    now[0] += 31
+    assert pauses.left_s("one") == 0
+
+
+def test_bounds_that_are_wrong_keep_no_kit_from_canceling(settings: Any) -> None:
+    settings.EXEC_ABSENCE_BOUNDS = {"binance": {"quiet_ms": 1, "round_gap_ms": 1, "rounds": 1}}
+    said: list[str] = []
+    account = Account(name="main", exchange="binance", mode="live", rest_url="https://api.binance.com")
+    assert bounds_or_least(account, said.append) == LEAST["binance"]
+    assert "EXEC_ABSENCE_BOUNDS" in said[0]
+
+
+def test_the_watchdog_asks_less_often_where_accounts_share_a_host(tmp_path: Path) -> None:
+    now = [0.0]
+    entries = tuple(KitAccount(str(n), "binance", "sandbox", "http://127.0.0.1:9", "k", "s", ()) for n in range(3))
+    watchdog = Watchdog(entries, tmp_path / "none", lambda text: None, clock=lambda: now[0])
+    assert watchdog.due() == list(entries)
+    watchdog._empty_at = {"0": 0.0, "1": 0.0}
+    assert watchdog.due() == [entries[2]], "nothing is known of the third"
+    now[0] = 4.0
+    assert watchdog.due() == list(entries)
+
+
+def test_what_was_before_the_watchdog_watched_does_not_count(tmp_path: Path) -> None:
+    """A machine that comes back after a pause starts watchdog and engine together; the last beat is long ago."""
+    said: list[str] = []
+    heart, now = tmp_path / "heartbeat", [1000.0]
+    write_heartbeat(heart)
+    os.utime(heart, (time.time() - 3600, time.time() - 3600))
+    watchdog = Watchdog((), heart, said.append, clock=lambda: now[0])
+    for _ in range(3):
+        watchdog.step()
+        now[0] += 10
+    assert said == []
+    write_heartbeat(heart)
+    watchdog.step()
+    now[0] += 3600  # it was itself stopped for an hour, with the engine
+    watchdog.step()
+    assert said == []
+    now[0] += 29
+    watchdog.step()
+    now[0] += 2
+    watchdog.step()
+    assert "No heartbeat for 31 s" in said[0]
 
 
 @pytest.mark.e2e

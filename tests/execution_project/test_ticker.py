@@ -145,6 +145,26 @@ def test_a_database_that_was_away_for_long_is_a_start(calls: list[str]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_leader_that_stood_still_begins_with_a_start(calls: list[str], tmp_path: Path) -> None:
+    """Its own connection outlives a pause of the machine, and its first tick would write a fresh beat."""
+    now, heart = [1000.0], tmp_path / "heartbeat"
+    ticks = [
+        Tick("beat", 0.0, beat),
+        Tick("slow", 0.0, lambda: now.__setitem__(0, now[0] + 10)),
+        Tick("slow too", 0.0, lambda: now.__setitem__(0, now[0] + 10)),
+        Tick("tick", 0.0, lambda: calls.append("tick")),
+    ]
+    ticker = Ticker(ticks, lambda: calls.append("boot"), heart, wall=lambda: now[0])
+    ticker.step()
+    ticker.step()
+    assert calls == ["boot", "tick", "tick"], "slow ticks are no standstill"
+    now[0] += 16
+    ticker.step()
+    connection.close()
+    assert calls == ["boot", "tick", "tick", "boot", "tick"]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_the_heart_beats_after_a_turn_of_a_leaders_loop_alone(calls: list[str], tmp_path: Path) -> None:
     heart = tmp_path / "run" / "heartbeat"
     ticker = Ticker([Tick("tick", 0.0, lambda: calls.append(str(heart.exists())))], heartbeat=heart)

@@ -175,7 +175,7 @@ def test_the_kill_switch_proves_the_end_by_itself_though_no_worker_lives(engine:
     assert set(Order.objects.values_list("status", flat=True)) <= {"canceled", "settled"}
     engine.simulator.fault("status", call="GET /api/v3/openOrders", times=None, status=503)
     again = run("kill_switch", "--reason", "once more", "--wait", "0", "--json").document
-    assert (again["kill"]["joined"], again["kill"]["verdict"]) == (1, "VERIFIED")
+    assert (again["kill"]["joined"], again["kill"]["verdict"]) == (1, "SWEEPING"), "it is proven anew"
 
 
 def test_a_kill_that_is_not_proven_ends_with_3_and_says_what_is_lacking(engine: Engine) -> None:

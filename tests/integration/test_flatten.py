@@ -9,15 +9,17 @@ import pytest
 
 from exchanges.models import Balance, Depth, Instrument, Quote
 from execution_project.common import clock
+from execution_project.common.actors import engine
 from execution_project.common.models import Event
 from execution_project.common.problems import Problem
 from orders import flattening
 from orders.flattening import confirm_flatten, plan_flatten, ring_flattens
 from orders.killing import kill
 from orders.models import Order
+from risk.boot_halt import halt_for_boot, lift_boot_halt
 from risk.models import Flatten, FlattenItem, KillEpisode
 from risk.trading_state import halt
-from tests.engines import BY, Engine, holdings, make_engine
+from tests.engines import BY, Engine, drain, holdings, make_engine
 from tests.kills import kill_ticks, take_for_proven, until_verified
 from tests.regressions.rounds import make_due
 from tests.simulators import Simulator
@@ -183,3 +185,31 @@ def test_whoever_flattens_may_die_between_two_lines(binance: Engine, monkeypatch
     assert Order.objects.count() == 1, "one chunk at a time"
     assert sell_on(binance).status == "FLAT"
     assert Balance.objects.get(account=binance.account, asset="BTC").free == 0
+
+
+def test_no_more_is_sold_than_was_confirmed(binance: Engine) -> None:
+    """What came since is nobody's confirmed sale; the verdict says that it is there."""
+    fresh_book(binance)
+    confirmed(killed(binance))
+    FlattenItem.objects.update(quantity=D("0.12"), left=D("0.12"))
+    flatten = sell_on(binance)
+    (item,) = flatten.items.all()
+    assert (holdings(binance)["BTC"], item.left) == (D("0.18"), D("0.18"))
+    assert (flatten.status, "came since" in item.why) == ("NOT_FLAT", True)
+
+
+def test_a_start_holds_it_up_and_ends_nothing(binance: Engine) -> None:
+    fresh_book(binance)
+    kill("symbol", "BTCUSDT", reason="a drill", by=BY)
+    flatten = confirmed(until_verified("symbol", "BTCUSDT"))
+    flattening.flatten_step(flatten.id, binance.account.pk)
+    FlattenItem.objects.update(moved_at=clock.now() - flattening.GIVES_UP_AFTER * 2)
+    assert halt_for_boot(binance.account.name, by=engine("boot", "start"))
+    drain()
+    assert Order.objects.get().reason == "TRADING_HALTED", "the start was faster than the chunk"
+    flattening.flatten_step(flatten.id, binance.account.pk)
+    item = FlattenItem.objects.get()
+    assert (item.state, "has started" in item.why, Order.objects.count()) == ("SELLING", True, 1)
+    assert clock.now() - item.moved_at < flattening.GIVES_UP_AFTER
+    assert lift_boot_halt(binance.account.name, by=engine("boot", "start"))
+    assert sell_on(binance).status == "FLAT"

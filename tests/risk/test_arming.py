@@ -16,7 +16,7 @@ from execution_project.common.models import Approval, Event
 from execution_project.common.problems import Problem
 from execution_project.common.rights import EVERYTHING
 from execution_project.common.version import version
-from risk.arming import NEEDED, hindrances, propose_arming, refusal_of
+from risk.arming import hindrances, propose_arming, refusal_of
 from tests.commands import run
 from tests.factories import BY, AccountFactory, LimitFactory
 
@@ -29,7 +29,7 @@ def ready(settings: Any) -> Account:
     settings.EXEC_LIVE_TRADING = True
     account: Account = AccountFactory(name="main", mode="live", rest_url="https://api.binance.com")
     LimitFactory(scope_key="main", mode="live")
-    for kind in (*NEEDED, "submit-binance", "web"):
+    for kind in (*settings.EXEC_QUEUES, "ticker", "web"):
         ProcessVersion.objects.create(process=f"{kind}@here:1", version=version(), seen_at=clock.now())
     return account
 
@@ -69,12 +69,17 @@ def _without_the_cluster(account: Account, settings: Any) -> None:
     ProcessVersion.objects.filter(process__startswith="submit").update(seen_at=clock.now() - timedelta(seconds=61))
 
 
+def _without_the_cancels(account: Account, settings: Any) -> None:
+    ProcessVersion.objects.filter(process__startswith="cancel-binance").delete()
+
+
 LACKS = {
     "EXEC_LIVE_TRADING": _without_flag,
     "open_books": _without_books,
     "set_limit": _without_limit,
     "web@here:1": _with_another_version,
     "submit-binance": _without_the_cluster,
+    "cancel-binance": _without_the_cancels,
 }
 
 

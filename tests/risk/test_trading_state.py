@@ -245,6 +245,7 @@ def test_a_proposal_lifts_no_halt_that_came_after_it(latched: bool) -> None:
     assert (row.state, row.latched, row.last_halt_seq) == ("HALTED", True, newer.last_halt_seq)
     approval.refresh_from_db()
     assert approval.used_at is None
+    take_for_proven("account", "main")  # whoever kills again has it proven again
     again = propose_start("account", "main", reason=f"{WHY} again", by=BY)
     assert again.id != approval.id
     decide_and_carry_out(again.id, approved=True, by=SECOND)

@@ -41,9 +41,10 @@ class Command(EngineCommand):
         kit = open_kit(path, passphrase)
         watchdog = Watchdog(kit.accounts, options["heartbeat"], self._say, options["stale_after"])
         if options["once"]:
-            found = watchdog.step()
-            document = {"accounts": len(kit.accounts), "heartbeat_age_s": round(watchdog.age_s(), 3), "found": found}
-            said = f"The heart beat {watchdog.age_s():.1f} s ago; {len(kit.accounts)} accounts; {found} orders found."
+            age_s = watchdog.file_age_s()
+            found = watchdog.step(age_s)
+            document = {"accounts": len(kit.accounts), "heartbeat_age_s": round(age_s, 3), "found": found}
+            said = f"The heart beat {age_s:.1f} s ago; {len(kit.accounts)} accounts; {found} orders found."
             self.answer(document, said)
             return
         for number in (signal.SIGTERM, signal.SIGINT):
