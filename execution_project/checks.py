@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db.utils import ProgrammingError
 from django.utils.module_loading import import_string
 
 SHORTEST_SECRET_KEY = 50
@@ -66,6 +67,26 @@ def check_queues(app_configs: Any, **options: Any) -> Iterable[CheckMessage]:
                 hint="Raise retry, or lower timeout or queue_limit.",
                 id="exec.E010",
             )
+
+
+@register(Tags.database)
+def check_reporting_currency(app_configs: Any, databases: Any = None, **options: Any) -> Iterable[CheckMessage]:
+    """Facts keep their values in the currency that they were booked in."""
+    if not databases:
+        return
+    from positions.currencies import other_currencies  # models are not loaded when checks are registered
+
+    try:
+        other = other_currencies()
+    except ProgrammingError:  # before the first migrate
+        return
+    if other:
+        yield Error(
+            f"EXEC_REPORTING_CURRENCY is {settings.EXEC_REPORTING_CURRENCY}, but facts are valued in"
+            f" {', '.join(other)}.",
+            hint="It is fixed once books are open: set it back.",
+            id="exec.E013",
+        )
 
 
 @register()

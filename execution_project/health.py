@@ -31,6 +31,7 @@ from execution_project.common.models import Event, QueueBeat
 from execution_project.common.rights import OF_SCOPE, Right
 from execution_project.ticker import BEAT_NAME
 from orders.models import Order
+from positions.currencies import other_currencies
 from risk.inputs import Reconciled
 
 OLD_BEAT = timedelta(seconds=20)
@@ -140,9 +141,15 @@ def _emergency_kit() -> Finding:
     return Finding.of("emergency kit", wrong, f"written {age.total_seconds() / 3600:.1f} h ago, with every key")
 
 
+def _currency() -> Finding:
+    other = other_currencies()
+    wrong = [f"facts are valued in {', '.join(other)}: set EXEC_REPORTING_CURRENCY back to it"] if other else []
+    return Finding.of("reporting currency", wrong, f"{settings.EXEC_REPORTING_CURRENCY} everywhere")
+
+
 CHECKS: tuple[Callable[[], Finding], ...] = (
     *(_migrations, _beats, _streams, _reconciliation),
-    *(_clocks, _unknown_orders, _budget, _emergency_kit),
+    *(_clocks, _unknown_orders, _budget, _emergency_kit, _currency),
 )
 
 

@@ -411,7 +411,7 @@ EXEC_TICKS: dict[str, float] = {
     "positions.tasks.ring_missing_rates": 5,
     "positions.tasks.ring_book_checks": 60,
     "positions.marks.keep_minute": 5,
-    "positions.marks.thin_marks": 86_400,
+    "positions.marks.thin_marks": 600,
     "positions.equity.value_what_is_due": 0.5,
     "positions.equity.thin_points": 3600,
 }

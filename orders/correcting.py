@@ -17,7 +17,7 @@ from execution_project.common.models import Approval
 from orders.ingest import lock_orders, refresh
 from orders.models import ExchangeOrder, Order
 from orders.notifications import notify_after_commit
-from positions.correcting import CORRECT_FILL, Change, correct_fill, fill_of, wanted_of
+from positions.correcting import CORRECT_FILL, Change, correct_fill, fill_of, stood_of, wanted_of
 
 
 @carries_out(CORRECT_FILL)
@@ -25,7 +25,9 @@ def _correct_approved(approval: Approval, by: Actor) -> str:
     fill, to = fill_of(UUID(approval.subject)), wanted_of(approval)
     with ordered() as locks:
         order = None if fill.order_id is None else lock_orders(locks, [fill.order_id]).get(fill.order_id)
-        change = correct_fill(locks, fill, to, reason=approval.reason, approval_id=approval.id, by=by)
+        change = correct_fill(
+            locks, fill, to, reason=approval.reason, approval_id=approval.id, by=by, stood=stood_of(approval)
+        )
         if order is not None:
             _follow(order, fill.client_order_id, change, by)
         use(approval.id, CORRECT_FILL, approval.subject, by=by)

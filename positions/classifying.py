@@ -20,7 +20,7 @@ from execution_project.common.actors import Actor
 from execution_project.common.approvals import carries_out, explains, request_approval, use
 from execution_project.common.clock import rfc3339
 from execution_project.common.events import record
-from execution_project.common.locking import Locks, ordered
+from execution_project.common.locking import Locks, Rank, one_at_a_time, ordered
 from execution_project.common.models import Approval
 from execution_project.common.money import parse_decimal, plain, plain_or_none
 from execution_project.common.problems import Problem
@@ -95,6 +95,10 @@ def classify(
 ) -> list[Posting]:
     """Take the posting back and post what it was; raises ``Problem`` as ``propose_classification``."""
     row = posting_of(posting_id)
+    if to.kind == PostingKind.OWN_TRANSFER and to.other is not None:
+        # Two arrivals of one sending, on two accounts, must not both take what is under way. Before the holdings, and
+        # never while they are held.
+        one_at_a_time(f"transit:{to.other}", Rank.HOLDINGS)
     other = _check(row, to)
     olds = [row, other] if to.kind == PostingKind.DUST and other is not None else [row]
     lock_inventories(locks, row.account, {old.asset for old in olds})

@@ -92,9 +92,11 @@ def propose_correction(fill: Fill, to: Corrected, *, reason: str, by: Actor) -> 
     if min(to.quantity, to.quote_quantity) < 0 or to.price <= 0 or (to.quantity == 0 and leaves_something):
         wanted = "A corrected fill has a price and a quantity; one that was taken back has no quantities and no fees."
         raise Problem(400, "INVALID_CORRECTION", wanted)
-    if as_it_stands(fill) == to:
+    stands = as_it_stands(fill)
+    if stands == to:
         raise Problem(409, "NOTHING_CHANGES", "The fill stands like this already.")
-    return request_approval(CORRECT_FILL, str(fill.id), reason=reason.strip(), by=by, parameters=_as_parameters(to))
+    parameters = {**_as_parameters(to), "stood": _as_parameters(stands)}
+    return request_approval(CORRECT_FILL, str(fill.id), reason=reason.strip(), by=by, parameters=parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +108,29 @@ class Change:
 
 
 def correct_fill(
-    locks: Locks, fill: Fill, to: Corrected, *, reason: str, approval_id: UUID | None, by: Actor
+    locks: Locks,
+    fill: Fill,
+    to: Corrected,
+    *,
+    reason: str,
+    approval_id: UUID | None,
+    by: Actor,
+    stood: Corrected | None = None,
 ) -> Change:
-    """Store the correction with its legs, and fold what rests on the fill anew."""
+    """Store the correction with its legs, and fold what rests on the fill anew.
+
+    ``stood``: the fill as whoever proposed saw it; None: as it is now. Raises ``Problem`` (409) when another correction
+    was stored meanwhile.
+    """
+    stood = stood or as_it_stands(fill)
     # Two corrections of one fill wait for each other here, or both would take the same legs back.
-    pair, stood = fill.instrument, as_it_stands(fill)
+    pair = fill.instrument
     fees = {fee.asset for fee in (*stood.fees, *to.fees)}
     lock_inventories(locks, fill.account, {pair.base_asset, pair.quote_asset, *fees})
     before = fill_facts([fill])[0]
+    if as_it_stands(fill) != stood:
+        problem = "The fill was corrected since this was proposed: look at it and propose anew."
+        raise Problem(409, "FILL_CHANGED", problem)
     FillCorrection.objects.create(
         fill=fill,
         kind="correction" if to.quantity else "bust",
@@ -152,6 +169,11 @@ def correct_fill(
 def wanted_of(approval: Approval) -> Corrected:
     """What a proposal says that its fill is."""
     return _of_parameters(approval.parameters)
+
+
+def stood_of(approval: Approval) -> Corrected:
+    """The fill as it was when this was proposed."""
+    return _of_parameters(approval.parameters["stood"])
 
 
 @explains(CORRECT_FILL)

@@ -23,8 +23,21 @@ from execution_project.common.writing import insert_new
 from positions.drawdown import Curve, Measured, Seen, confirm, measure, step
 from positions.marks import Rate
 from positions.models import EquityPoint, EquityScope, EquitySeries, LedgerEntry, Valuation
-from positions.valuation import CAPITAL_KEY, Key, Stock, Value, mark, read_books, value, value_of_flows
+from positions.valuation import (
+    CAPITAL_KEY,
+    Key,
+    Stock,
+    Value,
+    looked_for,
+    mark,
+    moved_between,
+    read_books,
+    value,
+    value_by_postings,
+    value_of_flows,
+)
 
+ZERO = Decimal(0)
 VALUED_EVERY = timedelta(seconds=5)
 VALUED_AFTER_A_FACT = timedelta(seconds=1)
 KEPT_EVERY = timedelta(minutes=1)
@@ -135,7 +148,7 @@ def stand_now() -> list[Standing]:
         marks = mark(mode, books.keys(), now)
         for scope, owner, stock in books.stocks():
             row = known.get((scope, owner)) or _new_series(mode, scope, owner)
-            valued, flows = _valued(row, stock, marks)
+            valued, flows, _ = _valued(row, stock, marks)
             measured = Measured() if valued.equity is None else measure(curve_of(row), now, valued.equity, flows)
             found.append(Standing(scope, owner, row.name, mode, row.currency, valued, measured, row.hwm_nav))
     return found
@@ -145,13 +158,31 @@ def _modes() -> list[str]:
     return sorted(Account.objects.filter(books_opened_at__isnull=False).values_list("mode", flat=True).distinct())
 
 
-def _valued(row: EquitySeries, stock: Stock, marks: Mapping[Key, Rate]) -> tuple[Value, Decimal]:
-    """The stock's value and what came in since the series' last one; without the marks of both there is no equity."""
+def _valued(row: EquitySeries, stock: Stock, marks: Mapping[Key, Rate]) -> tuple[Value, Decimal, list[str]]:
+    """The stock's value, what came in since the series' last one, and words on what of it had no mark.
+
+    An asset that is held needs its mark, and what flowed of it too. One that came and is gone again must not blind the
+    series for ever: it counts at what was booked for it, and if no rate is looked for any more, as nothing. Before the
+    curve opens there is nothing that a flow could move.
+    """
     valued = value(stock, marks)
-    flows, missing = value_of_flows(_totals(row), stock.flows, marks)
+    if not curve_of(row).is_open:
+        return valued, ZERO, []
+    moved = moved_between(_totals(row), stock.flows)
+    known: dict[Key, Decimal] = {}
+    words = []
+    for key, amount in moved.items():
+        if key in marks or key == CAPITAL_KEY or stock.amounts.get(key):
+            continue
+        booked = value_by_postings(key, amount, mode=row.mode, account_id=row.account_id, currency=row.currency)
+        if booked is None and looked_for(key, row.mode):
+            continue
+        known[key] = ZERO if booked is None else booked
+        words.append("flow_unvalued" if booked is None else "flow_as_booked")
+    flows, missing = value_of_flows(moved, marks, known)
     if flows is None:
-        return Value(valued.lines, tuple(sorted({*valued.missing, *missing})), None), Decimal(0)
-    return valued, flows
+        return Value(valued.lines, tuple(sorted({*valued.missing, *missing})), None), ZERO, []
+    return valued, flows, sorted(set(words))
 
 
 def _totals(row: EquitySeries) -> dict[Key, Decimal]:
@@ -169,7 +200,7 @@ class _Round:
         self.row = row
         self.kept: Valuation | None = None
         self.point: EquityPoint | None = None
-        value_, flows = _valued(row, stock, marks)
+        value_, flows, words = _valued(row, stock, marks)
         before = curve_of(row)
         seen = self._confirm(value_, stock, marks)
         doubtful = sorted(name for name, mark_ in seen.items() if not mark_.confirmed)
@@ -181,6 +212,7 @@ class _Round:
                 after = step(before, now, value_.equity, flows, capital=stock.flows.get(CAPITAL_KEY))
                 if flows and before.is_open:
                     reasons.append("flow")
+                reasons += words
                 row.flow_totals = {
                     f"{e}:{a}": plain(amount) for (e, a), amount in sorted(stock.flows.items()) if amount
                 }

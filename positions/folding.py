@@ -29,6 +29,9 @@ from positions.suspense import check_suspense
 CHECKPOINT_EVERY = 500
 RESTATED_AT_ONCE = 2000
 """A late fact with no more facts than these after its checkpoint is restated in its own transaction."""
+PIECE = 1000
+"""A piece ends with the page in which it reaches so many facts, so it is one page: whoever waits for the lock of the
+inventory must get it well within their ``lock_timeout``."""
 _HOLDING = ("quantity", "cost", "average_cost", "realised_pnl", "currency_effect", "pending", "updated_at")
 _INVENTORY = ("moment", "fact_count", "restating", "restate_after", "restated_at", "updated_at")
 
@@ -155,8 +158,9 @@ def fold_anew(locks: Locks, account: Account, changed: dict[str, str]) -> None:
     stored.tell_oversold()
 
 
-def restate_piece(locks: Locks, account: Account, asset: str, *, limit: int = 20_000) -> bool:
-    """Fold one piece of an inventory that is being restated; returns whether more is left."""
+def restate_piece(locks: Locks, account: Account, asset: str, *, limit: int = PIECE) -> bool:
+    """Fold one piece of an inventory that is being restated: whole pages until about ``limit`` facts; returns whether
+    more is left."""
     row = lock_inventories(locks, account, [asset])[asset]
     if not row.restating:
         return False
@@ -198,8 +202,6 @@ def _count_before(row: Inventory) -> int:
 def _restate(account: Account, row: Inventory, stored: _Stored, *, limit: int | None) -> None:
     """Fold from the checkpoint on which the row waits; ``limit``: about so many facts now."""
     folding = folding_from(account.pk, row.asset, row.restate_after)
-    for model in (RealisedPnl, Allocation, HoldingCheckpoint):
-        model.objects.filter(account=account, asset=row.asset, moment__gt=row.restate_after).delete()
     start = folding.count
     while True:
         page = steps_after(account.pk, row.asset, folding.moment, folding.at)
@@ -207,6 +209,10 @@ def _restate(account: Account, row: Inventory, stored: _Stored, *, limit: int | 
         if page.is_last or (limit is not None and folding.count - start >= limit):
             break
     now = clock.now()
+    # What lies behind the piece stays until its own piece replaces it, so that no sum ever lacks the rest.
+    replaced = {"moment__gt": row.restate_after, **({} if page.is_last else {"moment__lte": folding.moment})}
+    for model in (RealisedPnl, Allocation, HoldingCheckpoint):
+        model.objects.filter(account=account, asset=row.asset, **replaced).delete()
     if not page.is_last:
         folding.checkpoint()
         row.restate_after = folding.moment

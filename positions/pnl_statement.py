@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -17,16 +18,19 @@ from django.db.models import QuerySet
 
 from exchanges.models import Account, Instrument
 from execution_project.common.models import Strategy
+from execution_project.common.problems import Problem
 from positions.aggregates import plus
 from positions.as_of import holdings_at
 from positions.costing import CURRENCIES
 from positions.facts import Page, Step, steps_after
 from positions.fifo import LotDisposal, Lots
-from positions.models import Fill, Holding, Posting, RealisedPnl
-from positions.moments import BEGINNING
+from positions.models import Fill, Holding, Inventory, Posting, RealisedPnl
+from positions.moments import BEGINNING, moment_at
 from positions.statement_parts import PAGE, Part, Row, Statement, last_moment, period
 
 ZERO = Decimal(0)
+FOLDED_A_MINUTE = 20_000
+"""Facts that are folded anew in a minute, at the least, on a small machine that does other work too."""
 COLUMNS = (
     *("row", "account", "mode", "exchange", "asset", "strategy", "at", "kind", "symbol", "trade_id", "order_id"),
     *("reference", "acquired_at", "quantity", "proceeds", "cost", "realised", "currency_effect", "pending"),
@@ -97,7 +101,24 @@ def read(statement: Statement) -> Iterator[Part]:
     yield totals.rows()
 
 
+def refuse_while_restating(accounts: Sequence[Account], end: datetime) -> None:
+    """Raises ``Problem`` (409) while disposals before ``end`` are being folded anew: their sum is of no moment."""
+    waiting = Inventory.objects.filter(account__in=accounts, restating=True, restate_after__lt=moment_at(end))
+    rows = list(waiting.select_related("account").order_by("account__name", "asset"))
+    if not rows:
+        return
+    minutes = 1 + sum(row.fact_count for row in rows) // FOLDED_A_MINUTE
+    names = ", ".join(f"{row.asset} on {row.account.name}" for row in rows[:10])
+    detail = (
+        f"A late fact came in and profits are being folded anew: {names}{' and more' if len(rows) > 10 else ''}. Ask"
+        f" again in {minutes} {'minute' if minutes == 1 else 'minutes'}, or by fifo, which reads the facts themselves."
+    )
+    raise Problem(409, "BOOKS_RESTATING", detail)
+
+
 def _averages(statement: Statement, totals: _Totals) -> Iterator[Part]:
+    # Once more, in the picture that is read.
+    refuse_while_restating(statement.accounts, last_moment(statement))
     related = ("account", "strategy", "instrument", "fill", "posting")
     rows = _disposals(statement).select_related(*related).order_by("account__name", "asset", "moment", "id")
     disposals = rows.iterator(chunk_size=PAGE)

@@ -12,9 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import (
     Case,
     Count,
@@ -26,16 +29,18 @@ from django.db.models import (
     QuerySet,
     Subquery,
     Sum,
+    Value,
     When,
 )
-from django.db.models.functions import Coalesce, NullIf, Round, Trunc
+from django.db.models.functions import Coalesce, Concat, NullIf, Round, Trunc
 
 from execution_project.common import clock
 from execution_project.common.clock import rfc3339
 from execution_project.common.money import DECIMAL_PLACES
 from execution_project.common.problems import Problem
 from positions.aggregates import plus
-from positions.models import Book, BookedRate, FillCorrection, Holding, LedgerEntry, PostingKind, RealisedPnl
+from positions.models import Book, BookedRate, FillCorrection, Holding, Inventory, LedgerEntry, PostingKind, RealisedPnl
+from positions.moments import moment_at
 from positions.shown import ZERO, ShownHolding, show_holdings
 
 PERIODS = {
@@ -47,6 +52,12 @@ PERIODS = {
 """Periods begin at full units of UTC, weeks on Monday; the length is the longest that one may have."""
 BY = (*PERIODS, "strategy", "instrument", "asset", "account")
 DEFAULT_SPAN = timedelta(days=30)
+LONGEST_SPAN = {
+    "hour": timedelta(days=62),
+    "day": timedelta(days=1830),
+    **dict.fromkeys(("week", "month", "strategy", "instrument", "asset", "account"), timedelta(days=3660)),
+}
+"""A longer period is refused: all its rows are summed before the first page is answered."""
 NO_INSTRUMENT = "unrealised of an instrument: holdings are of assets"
 
 # Member of the group → column of RealisedPnl, column of LedgerEntry.
@@ -97,6 +108,7 @@ class Scope:
 class Profit:
     """One row: whose or of when, in one mode. Money in the reporting currency.
 
+    ``restating``: some of it is being folded anew, and what it realised is not known until that is done.
     ``fees`` None while a fee's rate is missing. ``unrealised`` None where it is not known or does not belong
     (``missing`` says why it is not known). ``pending``: facts that wait for a rate; they realised nothing yet.
     """
@@ -112,17 +124,20 @@ class Profit:
     unrealised: Decimal | None = None
     pending: int = 0
     missing: list[str] = field(default_factory=list)
+    restating: bool = False
 
     @property
-    def realised(self) -> Decimal:
-        """All that was realised, after fees."""
-        return self.local + self.currency_effect + self.income + self.transfer_costs + self.other
+    def realised(self) -> Decimal | None:
+        """All that was realised, after fees; None while some of it is folded anew."""
+        parts = self.local + self.currency_effect + self.income + self.transfer_costs + self.other
+        return None if self.restating else parts
 
     def add(self, row: Profit) -> None:
         """Take another row's money in."""
         for name in ("local", "currency_effect", "income", "transfer_costs", "other", "pending"):
             setattr(self, name, getattr(self, name) + getattr(row, name))
         self.fees = plus(self.fees, row.fees)
+        self.restating = self.restating or row.restating
         self.missing += [word for word in row.missing if word not in self.missing and word != NO_INSTRUMENT]
 
 
@@ -134,10 +149,10 @@ class Profits:
     totals: list[Profit]
 
 
-def period_of(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime, bool]:
+def period_of(start: datetime | None, end: datetime | None, by: str = "day") -> tuple[datetime, datetime, bool]:
     """The period asked for, up to now and of 30 days unless said otherwise, and whether it reaches to now.
 
-    Raises ``Problem`` (400) for one that ends before it begins.
+    Raises ``Problem`` (400) for one that ends before it begins, or is longer than ``by`` allows.
     """
     now = clock.now()
     reaches_now = (end is None or end >= now) and (start is None or start <= now)
@@ -145,24 +160,31 @@ def period_of(start: datetime | None, end: datetime | None) -> tuple[datetime, d
     start = start or end - DEFAULT_SPAN
     if start >= end:
         raise Problem(400, "INVALID_PARAMETER", f"from: it takes a time before to, which is {rfc3339(end)}.")
+    if end - start > LONGEST_SPAN[by]:
+        longest = f"by {by} a period has at most {LONGEST_SPAN[by].days} days."
+        raise Problem(400, "INVALID_PARAMETER", f"from: {longest} Ask for a shorter one, or by another member.")
     return start, end, reaches_now
 
 
 def profits(scope: Scope) -> Profits:
-    """The profits of a scope: four statements and one per mode, however many rows there are to sum."""
+    """The profits of a scope: five statements and one per mode, however many rows there are to sum."""
     found: dict[tuple[Any, ...], Profit] = {}
 
     def of(group: dict[str, str | None], mode: str) -> Profit:
         key = (mode, *((value is None, value or "") for value in group.values()))
         return found.setdefault(key, Profit(group, mode))
 
-    for row in _realised(scope):
+    anew = restating_in(scope)
+    for row in _realised(scope, anew):
         profit = of(_group(scope.by, row), row["account__mode"])
         profit.currency_effect = row["effect"] or ZERO
         profit.income, profit.transfer_costs = row["income"] or ZERO, row["moved"] or ZERO
         profit.local = (row["traded"] or ZERO) - profit.currency_effect
-        profit.other = row["total"] - profit.realised
+        profit.other = row["total"] - (row["traded"] or ZERO) - profit.income - profit.transfer_costs
         profit.pending = row["waiting"]
+        if row.get("anew"):
+            profit.restating = True
+            profit.missing += [word_of_restating(name) for name in sorted(row["anew"])]
     for row in _fees(scope):
         profit = of(_group(scope.by, row), row["account__mode"])
         profit.fees = None if row["lacking"] else row["total"] or ZERO
@@ -180,7 +202,29 @@ def profits(scope: Scope) -> Profits:
         total = totals.setdefault(mode, Profit({}, mode))
         total.unrealised = amount
         total.missing += [word for word in words[mode] if word not in total.missing]
+    for inventory in anew:
+        # A late fact may realise what no row is of yet.
+        total = totals.setdefault(inventory.account.mode, Profit({}, inventory.account.mode))
+        total.restating = True
+        word = word_of_restating(f"{inventory.asset}@{inventory.account.exchange}")
+        total.missing += [] if word in total.missing else [word]
     return Profits(rows, [totals[mode] for mode in sorted(totals)])
+
+
+def word_of_restating(name: str) -> str:
+    """What ``missing`` says of an asset at an exchange that is being folded anew."""
+    return f"restating: {name}"
+
+
+def restating_in(scope: Scope) -> list[Inventory]:
+    """What is being folded anew and has facts of the scope's period still before it; of a strategy, whatever of its
+    accounts and assets it holds or held."""
+    waiting = Inventory.objects.filter(restating=True, restate_after__lt=moment_at(scope.end))
+    waiting = waiting.select_related("account").order_by("account__name", "asset")
+    if scope.strategy is None and scope.strategies is None:
+        return list(scope.narrow(waiting))
+    of_scope = set(scope.narrow(Holding.objects.all()).values_list("account_id", "asset").distinct())
+    return [row for row in waiting if (row.account_id, row.asset) in of_scope]
 
 
 def _columns(by: str, side: int) -> dict[str, Any]:
@@ -195,7 +239,13 @@ def _group(by: str, row: Mapping[str, Any]) -> dict[str, str | None]:
     return {member: row[f"g_{member}"] for member in _COLUMNS[by]}
 
 
-def _realised(scope: Scope) -> Iterable[dict[str, Any]]:
+def _realised(scope: Scope, anew: Sequence[Inventory]) -> Iterable[dict[str, Any]]:
+    """``anew`` of a row: names of what is being folded anew and has disposals in it."""
+    touched: dict[str, Any] = {}
+    if anew:
+        pieces = [Q(account=row.account_id, asset=row.asset, moment__gt=row.restate_after) for row in anew]
+        name = Concat("asset", Value("@"), "account__exchange")
+        touched["anew"] = ArrayAgg(name, distinct=True, filter=reduce(or_, pieces), default=Value([]))
     rows = scope.narrow(_within(RealisedPnl.objects.all(), scope, "at"))
     columns = _columns(scope.by, 0)
     found: Iterable[dict[str, Any]] = (
@@ -209,6 +259,7 @@ def _realised(scope: Scope) -> Iterable[dict[str, Any]]:
             income=Sum("realised", filter=_INCOME),
             moved=Sum("realised", filter=_MOVED),
             waiting=Count("pk", filter=Q(is_pending=True)),
+            **touched,
         )
     )
     return found

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -39,6 +40,8 @@ from positions.models import (
 from positions.moments import BEGINNING
 from positions.position_folding import PositionFolding, fold_positions_anew, restate_position_piece, state_of
 from positions.warnings import AGREE, BOOKS_EVENTS, DIFFER, last_word
+
+LONGEST = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +85,40 @@ def subjects_of(accounts: Sequence[Account]) -> list[Subject]:
 
 
 @contextmanager
-def _one_moment() -> Iterator[None]:
-    """Everything read inside is of one moment, while the engine goes on booking."""
+def _one_moment(within: timedelta) -> Iterator[None]:
+    """Everything read inside is of one moment, while the engine goes on booking; no statement takes longer."""
     if connection.in_atomic_block:
         yield
         return
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor.execute(f"SET LOCAL statement_timeout = '{within // timedelta(milliseconds=1)}ms'")
         yield
 
 
-def check_subject(subject: Subject, *, page_done: Callable[[], object] = lambda: None) -> list[Difference]:
-    """Recompute one subject and compare; ``page_done`` is called ``subject.pages`` times at the most."""
-    with _one_moment():
+def check_subject(
+    subject: Subject, *, page_done: Callable[[], object] = lambda: None, within: timedelta = LONGEST
+) -> list[Difference]:
+    """Recompute one subject and compare; ``page_done`` is called ``subject.pages`` times at the most, and may raise to
+    give up. ``within``: the longest that one statement may take; raises ``OperationalError`` beyond it."""
+    with _one_moment(within):
         if subject.position is None:
             return _check_holdings(subject, page_done)
         return _check_position(subject, page_done)
 
 
-def check_ledger(account: Account) -> list[Difference]:
-    """Whether the legs of each fact, and all legs of each asset, sum to zero, and every fill has legs."""
+def check_ledger(account: Account, *, within: timedelta = LONGEST) -> list[Difference]:
+    """Whether the legs of each fact, and all legs of each asset, sum to zero, and every fill has legs.
+
+    ``within``: the longest that it may take; raises ``OperationalError`` beyond it.
+    """
+    # Three statements share the time.
+    with _one_moment(within / 3):
+        return _check_ledger(account)
+
+
+def _check_ledger(account: Account) -> list[Difference]:
     subject = Subject(account, "ledger")
     entries = LedgerEntry.objects.filter(account=account)
     found = []
@@ -241,7 +257,7 @@ def _checkpoints(subject: Subject) -> QuerySet[HoldingCheckpoint]:
 def tell_differences(account: Account, differences: Sequence[Difference], *, by: Actor) -> None:
     """Record that stored numbers and facts differ, or that they agree again: whoever watches events is alarmed.
 
-    ``differences``: all that a check of the whole account found.
+    ``differences``: what a check found; empty only when all of the account was checked.
     """
     if not differences:
         if last_word(account, BOOKS_EVENTS) == DIFFER:
@@ -261,8 +277,6 @@ def rebuild(subject: Subject, *, by: Actor) -> None:
     with ordered() as locks:
         if row is None:
             lock_inventories(locks, account, [subject.asset])
-            RealisedPnl.objects.filter(account=account, asset=subject.asset).delete()
-            Allocation.objects.filter(account=account, asset=subject.asset).delete()
             _checkpoints(subject).delete()
             fold_anew(locks, account, {subject.asset: BEGINNING})
         else:

@@ -48,6 +48,8 @@ class ShownHolding:
             words.append(f"mark of {name}")
         if self.row.pending:
             words.append(f"cost of {name}")
+        if self.restating:
+            words.append(f"cost of {name} restating")
         return words
 
     @property
@@ -67,8 +69,8 @@ class ShownHolding:
 
     @property
     def unrealised(self) -> Decimal | None:
-        """Value less cost."""
-        return None if self.value is None or self.cost is None else self.value - self.cost
+        """Value less cost; None also while the cost is that of before a late fact."""
+        return None if self.value is None or self.cost is None or self.restating else self.value - self.cost
 
 
 @dataclass(frozen=True, slots=True)

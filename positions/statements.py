@@ -6,6 +6,8 @@ memory however long it is. It comes in parts, one after another: rows of facts, 
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.conf import settings
 
 from exchanges.models import Account
@@ -25,7 +27,8 @@ METHODS = {"average": "average cost", "fifo": "first in, first out"}
 def state(wanted: Wanted, *, by: Actor) -> Statement:
     """The statement asked for, recorded with whoever asked; nothing is read before it is iterated.
 
-    Raises ``Problem``: 403 without the right to view; 404 for an unknown account; 400 for a period that is none.
+    Raises ``Problem``: 403 without the right to view; 404 for an unknown account; 400 for a period that is none;
+    409 for average costs while holdings are being folded anew.
     """
     by.require(Right.VIEW)
     now = clock.now()
@@ -34,6 +37,8 @@ def state(wanted: Wanted, *, by: Actor) -> Statement:
         raise Problem(400, "INVALID_PARAMETER", f"from: it takes a time before the end of the period, {rfc3339(end)}.")
     accounts = tuple(_accounts(wanted.accounts))
     of_fills = wanted.kind == "fills"
+    if not of_fills and wanted.method == "average":
+        pnl_statement.refuse_while_restating(accounts, end - timedelta(microseconds=1))
     header = {
         "statement": "fills" if of_fills else "realised profit and loss",
         **({} if of_fills else {"method": METHODS[wanted.method]}),

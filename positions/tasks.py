@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 import structlog
+from django.db import OperationalError
 
 from exchanges.models import Account
 from execution_project.common import clock
@@ -16,12 +20,16 @@ from positions.folding import restate_piece
 from positions.models import Inventory, PendingRate, Position
 from positions.position_folding import restate_position_piece
 from positions.rates import look_again
-from positions.rebuilding import check_ledger, check_subject, subjects_of, tell_differences
+from positions.rebuilding import Difference, Subject, check_ledger, check_subject, subjects_of, tell_differences
 from positions.suspense import recheck_suspense
+from positions.warnings import differ_since
 
 HOUSEKEEPING = "housekeeping"
 CHECKED_EVERY = timedelta(days=1)
 RESTATING, RATES, CHECK = "books:restating", "books:rates", "books:check"
+CHECKS_FOR, ONE_CHECK = timedelta(seconds=10), timedelta(seconds=30)
+"""After so long no further check is begun, and one that takes longer is given up: a task ends within 40 seconds."""
+CHECKER = engine("books", "the daily check")
 WORKS_FOR = timedelta(seconds=20)
 """A restatement goes on in the next ringing after so long; the queue allows a task a minute."""
 
@@ -73,27 +81,99 @@ def find_missing_rates() -> None:
 
 
 def ring_book_checks() -> None:
-    """Compare each account's books with its facts once a day, one account at a time."""
-    before = clock.now() - CHECKED_EVERY
-    checked = set(
-        Chore.objects.filter(name__startswith=f"{CHECK}:", finished_at__gt=before).values_list("name", flat=True)
-    )
-    for account in Account.objects.filter(books_opened_at__isnull=False).order_by("pk"):
-        name = f"{CHECK}:{account.pk}"
-        if name not in checked:
-            ring_chore(HOUSEKEEPING, name, "positions.tasks.check_books", account.pk)
-            return
+    """Compare the books with their facts, each part of them once a day."""
+    if Account.objects.filter(books_opened_at__isnull=False).exists():
+        ring_chore(HOUSEKEEPING, CHECK, "positions.tasks.check_books")
 
 
-def check_books(account_id: int) -> int:
-    """Recompute an account's books; a difference is an event and an error in the log. Returns how many there are."""
-    account = Account.objects.get(pk=account_id)
-    with answering(f"{CHECK}:{account_id}"):
-        found = check_ledger(account)
-        for subject in subjects_of([account]):
-            found += check_subject(subject)
-        tell_differences(account, found, by=engine("books", "the daily check"))
-        recheck_suspense(account)
-        if found:
-            log.error("books differ from their facts", account=account.name, differences=len(found))
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is checked by itself: the holdings of an asset, a position, or (no subject) the ledger of an account."""
+
+    name: str
+    account: Account
+    subject: Subject | None = None
+
+
+def _parts() -> list[_Part]:
+    found = []
+    accounts = Account.objects.filter(books_opened_at__isnull=False).in_bulk()
+    for pk, account in accounts.items():
+        found.append(_Part(f"{CHECK}:{pk}:ledger", account))
+    for pk, asset in Inventory.objects.filter(account__in=accounts).values_list("account_id", "asset"):
+        found.append(_Part(f"{CHECK}:{pk}:asset {asset}", accounts[pk], Subject(accounts[pk], asset)))
+    for row in Position.objects.filter(account__in=accounts):
+        account = accounts[row.account_id]
+        found.append(_Part(f"{CHECK}:{account.pk}:position {row.pk}", account, Subject(account, position=row)))
+    return found
+
+
+def check_books() -> int:
+    """Recompute what was not checked for a day, longest unchecked first, for about ten seconds.
+
+    A difference is an event and an error in the log. Returns how many there are.
+    """
+    count, until = 0, monotonic() + CHECKS_FOR.total_seconds()
+    with answering(CHECK):
+        checked = dict(Chore.objects.filter(name__startswith=f"{CHECK}:").values_list("name", "finished_at"))
+        never = datetime.min.replace(tzinfo=UTC)
+        before = clock.now() - CHECKED_EVERY
+        due = [(checked.get(part.name) or never, part.name, part) for part in _parts()]
+        done = []
+        for _, _, part in sorted((each for each in due if each[0] <= before), key=lambda each: each[:2]):
+            count += _check(part)
+            done.append(part)
+            if monotonic() >= until:
+                break
+        _tell_agreement({part.account for part in done}, _parts())
+    return count
+
+
+def _tell_agreement(accounts: Iterable[Account], parts: Sequence[_Part]) -> None:
+    """Books that differed agree again when every part of them was found right since."""
+    right = dict(Chore.objects.filter(name__startswith=f"{CHECK}:").values_list("name", "succeeded_at"))
+    never = datetime.min.replace(tzinfo=UTC)
+    for account in accounts:
+        since = differ_since(account)
+        names = [part.name for part in parts if part.account == account]
+        if since is not None and all((right.get(name) or never) > since for name in names):
+            tell_differences(account, [], by=CHECKER)
+
+
+def _check(part: _Part) -> int:
+    """One part that takes too long must not keep the others from their turn: its error is kept beside it."""
+    began, error, found = clock.now(), "", list[Difference]()
+    try:
+        found = _differences(part)
+    except (TimeoutError, OperationalError) as wrong:
+        error = f"not checked within {ONE_CHECK.seconds} s ({type(wrong).__name__}): run rebuild_books --check"
+        log.error("books were not checked", part=part.name, account=part.account.name, error=error)
+    if part.subject is None:
+        recheck_suspense(part.account)
+    if found:
+        error = f"{len(found)} differences"
+        tell_differences(part.account, found, by=CHECKER)
+        log.error("books differ from their facts", account=part.account.name, differences=len(found))
+    now = clock.now()
+    noted = {"rung_at": began, "finished_at": now, "error": error, **({} if error else {"succeeded_at": now})}
+    Chore.objects.update_or_create(name=part.name, defaults=noted)
     return len(found)
+
+
+def _differences(part: _Part) -> list[Difference]:
+    until = monotonic() + ONE_CHECK.total_seconds()
+
+    def in_time() -> None:
+        if monotonic() > until:
+            raise TimeoutError
+
+    if part.subject is not None:
+        return check_subject(part.subject, page_done=in_time, within=ONE_CHECK)
+    found = check_ledger(part.account, within=ONE_CHECK)
+    return found + [
+        # What has facts and no inventory is nobody else's part.
+        difference
+        for subject in subjects_of([part.account])
+        if subject.position is None and not Inventory.objects.filter(account=part.account, asset=subject.asset).exists()
+        for difference in check_subject(subject, page_done=in_time, within=ONE_CHECK)
+    ]

@@ -25,7 +25,7 @@ from execution_project.common.clock import rfc3339
 from execution_project.common.money import CONTEXT, plain, plain_or_none, round_down
 from positions.conversion import Side
 from positions.marks import Rate, rates_by_quotes, read_quotes
-from positions.models import PostingKind
+from positions.models import BookedRate, PendingRate, Posting, PostingKind
 
 ZERO = Decimal(0)
 TRANSIT = "transit"
@@ -33,21 +33,25 @@ TRANSIT = "transit"
 CAPITAL = "capital"
 CAPITAL_KEY = ("", CAPITAL)
 """The one flow of a strategy, in the reporting currency."""
+LOOKED_BACK = 100
+"""So many postings at the most are looked through for those that made a flow."""
 EXTERNAL = (PostingKind.OPENING, PostingKind.TRANSFER, PostingKind.DEPOSIT, PostingKind.WITHDRAWAL)
 
 # One statement, so that holdings and what came in are of one moment. A reversed posting and its reversal are nothing.
 # The fee of the network is an expense: the flow is what arrived at the other side, or left it.
 _READ = """
-SELECT 'held', h.account_id, h.strategy_id, h.asset, sum(h.quantity), sum(h.cost - h.realised_pnl), sum(h.pending)
+SELECT 'held', h.account_id, h.strategy_id, h.asset, sum(h.quantity), sum(h.cost - h.realised_pnl), sum(h.pending),
+coalesce(bool_or(i.restating), false)
 FROM positions_holding h JOIN exchanges_account a ON a.id = h.account_id
+LEFT JOIN positions_inventory i ON i.account_id = h.account_id AND i.asset = h.asset
 WHERE a.mode = %(mode)s AND a.books_opened_at IS NOT NULL GROUP BY 2, 3, 4
 UNION ALL
-SELECT p.kind, p.account_id, NULL, p.asset, sum(p.amount + p.network_fee), 0, 0
+SELECT p.kind, p.account_id, NULL, p.asset, sum(p.amount + p.network_fee), 0, 0, false
 FROM positions_posting p JOIN exchanges_account a ON a.id = p.account_id
 WHERE a.mode = %(mode)s AND p.kind = ANY(%(kinds)s) AND p.reverses_id IS NULL
 AND NOT EXISTS (SELECT 1 FROM positions_posting r WHERE r.reverses_id = p.id) GROUP BY 1, 2, 4
 UNION ALL
-SELECT 'ledger', NULL, NULL, '', coalesce(max(id), 0), 0, 0 FROM positions_ledgerentry
+SELECT 'ledger', NULL, NULL, '', coalesce(max(id), 0), 0, 0, false FROM positions_ledgerentry
 """
 
 Key = tuple[str, str]
@@ -140,7 +144,7 @@ def read_books(mode: str) -> Books:
     with connection.cursor() as cursor:
         cursor.execute(_READ, {"mode": mode, "kinds": [*EXTERNAL, PostingKind.OWN_TRANSFER]})
         rows = cursor.fetchall()
-    for kind, account, strategy, asset, amount, capital, pending in rows:
+    for kind, account, strategy, asset, amount, capital, pending, restating in rows:
         if kind == "ledger":
             ledger_id = int(amount)
             continue
@@ -149,7 +153,7 @@ def read_books(mode: str) -> Books:
             everything.amounts[key] += amount
             accounts[account].amounts[key] += amount
             if strategy is not None:
-                _give(strategies[strategy], key, amount, capital, pending)
+                _give(strategies[strategy], key, amount, capital, pending, restating)
             continue
         accounts[account].flows[key] += amount
         if kind == PostingKind.OWN_TRANSFER:
@@ -159,11 +163,14 @@ def read_books(mode: str) -> Books:
     return Books(everything, accounts, strategies, ledger_id)
 
 
-def _give(stock: Stock, key: Key, amount: Decimal, capital: Decimal, pending: int) -> None:
+def _give(stock: Stock, key: Key, amount: Decimal, capital: Decimal, pending: int, restating: bool) -> None:
     stock.amounts[key] += amount
     stock.flows[CAPITAL_KEY] += capital
     if pending:
         stock.unknown.add(f"cost of {name_of(key)}")
+    if restating:
+        # Quantities have moved already and costs have not: what was handed over is not their difference.
+        stock.unknown.add(f"cost of {name_of(key)} restating")
 
 
 def mark(mode: str, keys: Collection[Key], now: datetime, *, side: Side = "bid") -> dict[Key, Rate]:
@@ -190,14 +197,62 @@ def value(stock: Stock, marks: Mapping[Key, Rate]) -> Value:
     return Value(lines, (), _worth({(line.exchange, line.asset): line.amount for line in lines}, marks))
 
 
-def value_of_flows(
-    before: Mapping[Key, Decimal], now: Mapping[Key, Decimal], marks: Mapping[Key, Rate]
-) -> tuple[Decimal | None, tuple[str, ...]]:
-    """What came in between two totals of flows, at these marks; None with the assets that have no mark."""
+def moved_between(before: Mapping[Key, Decimal], now: Mapping[Key, Decimal]) -> dict[Key, Decimal]:
+    """What came in (positive) or went out between two totals of flows."""
     moved = {key: now.get(key, ZERO) - before.get(key, ZERO) for key in {*before, *now}}
-    moved = {key: amount for key, amount in moved.items() if amount}
-    missing = tuple(sorted(name_of(key) for key in moved if key not in marks and key[1] != CAPITAL))
-    return (None, missing) if missing else (_worth(moved, marks), ())
+    return {key: amount for key, amount in moved.items() if amount}
+
+
+def value_of_flows(
+    moved: Mapping[Key, Decimal], marks: Mapping[Key, Rate], known: Mapping[Key, Decimal]
+) -> tuple[Decimal | None, tuple[str, ...]]:
+    """What these flows are worth, at these marks or, without one, what is ``known`` of them by other means; None with
+    the assets of which nothing is known."""
+    marked = {key: amount for key, amount in moved.items() if key in marks or key[1] == CAPITAL}
+    rest = moved.keys() - marked.keys()
+    missing = tuple(sorted(name_of(key) for key in rest if key not in known))
+    if missing:
+        return None, missing
+    return _worth(marked, marks) + sum((known[key] for key in rest), ZERO), ()
+
+
+def value_by_postings(key: Key, amount: Decimal, *, mode: str, account_id: int | None, currency: str) -> Decimal | None:
+    """What the last postings were booked at that together moved so much of an asset, in an account or all of a mode.
+
+    By the value that each was given, else the rate that was booked with it; None when no last postings come to
+    ``amount``, or the worth of one is not known.
+    """
+    kinds = [*EXTERNAL, PostingKind.OWN_TRANSFER] if account_id is not None else EXTERNAL
+    rows = Posting.objects.filter(account__mode=mode, account__exchange=key[0], asset=key[1], kind__in=kinds)
+    if account_id is not None:
+        rows = rows.filter(account_id=account_id)
+    rest, worth = amount, ZERO
+    for row in rows.order_by("-posted_at", "-id")[:LOOKED_BACK]:
+        flow = row.amount + row.network_fee
+        rate = _booked(row, currency)
+        if rate is None:
+            return None
+        rest -= flow
+        with localcontext(CONTEXT):
+            worth += round_down(flow * rate)
+        if not rest:
+            return worth
+    return None
+
+
+def looked_for(key: Key, mode: str) -> bool:
+    """Whether the engine still looks for a rate of facts in this asset at this exchange."""
+    waiting = PendingRate.objects.filter(account__mode=mode, account__exchange=key[0], asset=key[1])
+    return waiting.filter(next_at__isnull=False).exists()
+
+
+def _booked(row: Posting, currency: str) -> Decimal | None:
+    if row.value is not None and row.currency == currency and row.amount:
+        with localcontext(CONTEXT):
+            price: Decimal = row.value / row.amount
+        return price
+    fact = row.reverses_id or row.pk
+    return BookedRate.objects.filter(posting=fact, currency=currency).values_list("price", flat=True).first()
 
 
 def _worth(amounts: Mapping[Key, Decimal], marks: Mapping[Key, Rate]) -> Decimal:

@@ -31,6 +31,12 @@ def last_word(account: Account, kinds: Sequence[str]) -> str:
     return _of(account.name, kinds).values_list("kind", flat=True).first() or ""
 
 
+def differ_since(account: Account) -> datetime | None:
+    """When the books of an account were last seen to differ from their facts; None when they agree since."""
+    newest = _of(account.name, BOOKS_EVENTS).first()
+    return newest.at if newest is not None and newest.kind == DIFFER else None
+
+
 def standing_warnings(*, limit: int) -> list[Warned]:
     """Accounts whose books differ from their facts, or with more in suspense than its limit; two statements."""
     newest = {

@@ -79,6 +79,8 @@ _BY_STATUS: dict[int, tuple[str, ...]] = {
         "NOTHING_TO_FLATTEN",
         "BOOKS_NOT_OPEN",
         "BOOKS_ALREADY_OPEN",
+        "BOOKS_RESTATING",
+        "FILL_CHANGED",
         "POSTING_REVERSED",
         "NOTHING_CHANGES",
         "NO_MARK",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +25,8 @@ from execution_project.common.rights import Right
 from positions.api.documents import MISSING, NEXT
 from positions.profits import BY, Profit, Scope, period_of, profits
 
+_ANEW = "These six are null while something of them is being folded anew (`restating` in `missing`)."
+
 
 class ProfitGroupSerializer(serializers.Serializer[Any]):
     """What a row is of; none for totals."""
@@ -41,12 +44,16 @@ class ProfitSerializer(serializers.Serializer[Any]):
 
     group = ProfitGroupSerializer()
     mode = serializers.ChoiceField(choices=Mode.values)
-    realised_pnl = DecimalString(help_text="After fees: the sum of the five below.")
-    local_pnl = DecimalString(help_text="Of trading, without the currency effect.")
-    currency_effect = DecimalString(help_text="Of paying with TRY or USDT that had cost something else.")
-    income = DecimalString(help_text="Airdrops and rebates, at their value then.")
-    transfer_costs = DecimalString(help_text="Network fees of transfers between own accounts; negative.")
-    other_pnl = DecimalString(help_text="Of withdrawals, dust conversions and explained differences.")
+    realised_pnl = DecimalString(allow_null=True, help_text=f"After fees: the sum of the five below. {_ANEW}")
+    local_pnl = DecimalString(allow_null=True, help_text="Of trading, without the currency effect.")
+    currency_effect = DecimalString(
+        allow_null=True, help_text="Of paying with TRY or USDT that had cost something else."
+    )
+    income = DecimalString(allow_null=True, help_text="Airdrops and rebates, at their value then.")
+    transfer_costs = DecimalString(
+        allow_null=True, help_text="Network fees of transfers between own accounts; negative."
+    )
+    other_pnl = DecimalString(allow_null=True, help_text="Of withdrawals, dust conversions and explained differences.")
     fees = DecimalString(
         allow_null=True, help_text="Fees and taxes of trades, in the amounts above already; null while one has no rate."
     )
@@ -90,15 +97,19 @@ PNL = operation(
 
 def profit_document(row: Profit) -> dict[str, Any]:
     """A row as ``ProfitSerializer`` describes it."""
+
+    def known(amount: Decimal) -> str | None:
+        return None if row.restating else plain(amount)
+
     return {
         "group": row.group,
         "mode": row.mode,
-        "realised_pnl": plain(row.realised),
-        "local_pnl": plain(row.local),
-        "currency_effect": plain(row.currency_effect),
-        "income": plain(row.income),
-        "transfer_costs": plain(row.transfer_costs),
-        "other_pnl": plain(row.other),
+        "realised_pnl": plain_or_none(row.realised),
+        "local_pnl": known(row.local),
+        "currency_effect": known(row.currency_effect),
+        "income": known(row.income),
+        "transfer_costs": known(row.transfer_costs),
+        "other_pnl": known(row.other),
         "fees": plain_or_none(row.fees),
         "unrealised_pnl": plain_or_none(row.unrealised),
         "pending": row.pending,
@@ -115,12 +126,13 @@ class ProfitsView(APIView):
     def get(self, request: Request) -> Response:
         """What was realised in a period, in its parts, with fees beside it, and what is not realised yet."""
         query = read_query(request, ("from", "to", "by", "mode", "account", "strategy", *PAGING))
-        start, end, reaches_now = period_of(time_of(query, "from"), time_of(query, "to"))
+        by = choice_of(query, "by", BY) or "day"
+        start, end, reaches_now = period_of(time_of(query, "from"), time_of(query, "to"), by)
         key = principal_of(request).key
         scope = Scope(
             start,
             end,
-            choice_of(query, "by", BY) or "day",
+            by,
             mode=choice_of(query, "mode", Mode.values),
             account=query.get("account"),
             strategy=query.get("strategy"),

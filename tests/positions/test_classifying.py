@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +19,9 @@ from execution_project.common.locking import ordered
 from execution_project.common.models import Approval, Event
 from execution_project.common.problems import Problem
 from execution_project.common.rights import EVERYTHING
-from positions.classifying import Classification, in_transit_of, propose_classification
-from positions.correcting import Corrected, bust, propose_correction
-from positions.models import Fill, Holding, LedgerEntry, Position, Posting, PostingKind
+from positions.classifying import Classification, classify, in_transit_of, propose_classification
+from positions.correcting import Corrected, bust, correct_fill, propose_correction
+from positions.models import Fill, FillCorrection, Holding, LedgerEntry, Position, Posting, PostingKind
 from positions.posting import book_transfer
 from positions.rates import missing_rates
 from positions.suspense import oversold, unexplained
@@ -27,6 +29,7 @@ from tests.commands import run
 from tests.factories import BY, AccountFactory
 from tests.positions.books import book, everything, held, mark, pair, posted, suspense, text, trade
 from tests.positions.test_restating import differences
+from tests.threads import run_together
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -237,10 +240,9 @@ def test_a_corrected_fill_counts_as_it_was_corrected() -> None:
 def test_a_bust_lacks_no_rate_and_two_corrections_in_a_row_take_back_what_stands() -> None:
     account = AccountFactory()
     (fill,) = book(account, pair("BTC", "TRY"), trade(1, "BUY", "1", "100"))
-    first = propose_correction(fill, Corrected(D(90), D(1), D(90), ()), reason="its price was another", by=BY)
-    second = propose_correction(fill, Corrected(D(80), D(1), D(80), ()), reason="its price was another", by=BY)
-    for approval in (first, second):
-        decide_and_carry_out(approval.id, approved=True, by=SECOND)
+    for price in (D(90), D(80)):
+        wanted = propose_correction(fill, Corrected(price, D(1), price, ()), reason="its price was another", by=BY)
+        decide_and_carry_out(wanted.id, approved=True, by=SECOND)
     assert balance(account, "TRY") == -80
     balanced(account)
     assert [(row.asset, row.facts) for row in missing_rates(account)] == [("TRY", 1)]
@@ -282,12 +284,13 @@ def test_the_command_corrects_what_is_named_and_keeps_the_rest() -> None:
     dry = run("correct_fill", name, "bust", *why, "--dry-run")
     assert (dry.code, "Would be proposed" in dry.out) == (0, True)
     assert not Approval.objects.exists()
-    stands = [["USDT", "0.1", "fee"], ["USDT", "0.02", "tax"]]
+    fees = [["USDT", "0.1", "fee"], ["USDT", "0.02", "tax"]]
     assert proposed(name, "correct", "--price", "90", "--quote-quantity", "90", *why) == {
         "price": "90",
         "quantity": "1",
         "quote_quantity": "90",
-        "fees": stands,
+        "fees": fees,
+        "stood": {"price": "100", "quantity": "1", "quote_quantity": "100", "fees": fees},
     }
     assert proposed(name, "correct", "--fee", "BNB=0.01", "--fee", "TRY=2:tax", *why)["fees"] == [
         ["BNB", "0.01", "fee"],
@@ -319,3 +322,62 @@ def test_a_missing_rate_is_listed_and_given() -> None:
     assert run("give_rate", "main").out.strip() == "No fact lacks a rate."
     assert Event.objects.get(kind="rate.given").evidence["reason"] == "the bank's list"
     balanced(account)
+
+
+def test_a_correction_proposed_twice_is_made_once() -> None:
+    account = AccountFactory()
+    posted(account, "deposit", "USDT", "1000")
+    (fill,) = book(account, pair("BTC"), trade(1, "BUY", "2", "100"))
+    to = Corrected(D(100), D(1), D(100), ())
+    first, second = (propose_correction(fill, each, reason=REASON, by=BY) for each in (to, bust(fill)))
+    decide_and_carry_out(first.id, approved=True, by=SECOND)
+    with pytest.raises(Problem) as refused:
+        decide_and_carry_out(second.id, approved=True, by=SECOND)
+    assert (refused.value.status, refused.value.code) == (409, "FILL_CHANGED")
+    assert FillCorrection.objects.count() == 1
+    balanced(account)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_corrections_at_the_same_time_leave_balanced_legs() -> None:
+    account = AccountFactory()
+    posted(account, "deposit", "USDT", "1000")
+    (fill,) = book(account, pair("BTC"), trade(1, "BUY", "2", "100"))
+    barrier = threading.Barrier(2)
+
+    def correct(quantity: str) -> str:
+        to = Corrected(D(100), D(quantity), D(quantity) * 100, ())
+        with ordered() as locks:
+            barrier.wait(10)
+            try:
+                correct_fill(locks, fill, to, reason=REASON, approval_id=None, by=BY)
+            except Problem as problem:
+                return problem.code
+        return "done"
+
+    found = run_together([partial(correct, "1"), partial(correct, "3")])
+    assert set(found) <= {"done", "FILL_CHANGED"}
+    assert "done" in found
+    balanced(account)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_arrivals_at_the_same_time_do_not_both_take_what_is_under_way() -> None:
+    account = AccountFactory()
+    posted(account, "deposit", "BTC", "2", value=D(100000))
+    sent = classified(transfer(account, "BTC", "-1", 10), "own_transfer")
+    arrivals = [transfer(AccountFactory(), "BTC", "0.7", 20) for _ in range(2)]
+    barrier = threading.Barrier(2)
+
+    def arrive(row: Posting) -> str:
+        with ordered() as locks:
+            barrier.wait(10)
+            to = Classification(PostingKind.OWN_TRANSFER, other=sent.id)
+            try:
+                classify(locks, row.id, to, reason=REASON, approval_id=None, by=BY)
+            except Problem as problem:
+                return problem.code
+        return "done"
+
+    assert sorted(run_together([partial(arrive, row) for row in arrivals])) == ["INVALID_CLASSIFICATION", "done"]
+    assert in_transit_of(sent) == D("0.3")

@@ -18,7 +18,16 @@ from execution_project.common.locking import ordered
 from execution_project.common.models import AppendOnlyError
 from positions.booking import Booking, book_trades
 from positions.equity import curve_of, thin_points, value_mode, value_what_is_due
-from positions.models import EquityPoint, EquitySeries, Holding, LedgerEntry, Posting, PostingKind, Valuation
+from positions.models import (
+    EquityPoint,
+    EquitySeries,
+    Holding,
+    LedgerEntry,
+    PendingRate,
+    Posting,
+    PostingKind,
+    Valuation,
+)
 from positions.posting import Movement, book_opening, post
 from tests.factories import (
     BY,
@@ -331,3 +340,40 @@ def test_a_valuation_is_a_fact(desk: Desk, account: Account) -> None:
     desk.price("60000")
     with pytest.raises(AppendOnlyError):
         last_valuation().save()
+
+
+def gone(account: Account, now: ManualClock, value: str | None) -> None:
+    """Five OLD came in and were converted to 2 USDT, and OLD has no quote."""
+    old = Movement(PostingKind.DEPOSIT, "OLD", D(5), "test", value=None if value is None else D(value))
+    away = Movement(PostingKind.DUST, "OLD", D(-5), "test", value=D(-2))
+    got = Movement(PostingKind.DUST, "USDT", D(2), "test", value=D(2))
+    for movement in (old, away, got):
+        now.advance(SECOND)
+        with ordered() as locks:
+            post(locks, account, [movement], by=BY)
+
+
+def test_what_came_and_went_before_the_curve_opens_needs_no_mark(desk: Desk, now: ManualClock) -> None:
+    account = AccountFactory(name="main")
+    gone(account, now, "3")
+    now.advance(SECOND)
+    value_mode("sandbox")
+    now.advance(SECOND)
+    value_mode("sandbox")
+    assert (series("account").last_equity, series("account").last_missing) == (D(2), [])
+    assert series("account").opening_nav == 1
+
+
+@pytest.mark.parametrize(("booked", "flows", "word"), [("3", D(3), "flow_as_booked"), (None, D(0), "flow_unvalued")])
+def test_what_came_and_went_without_a_mark_counts_at_what_was_booked(
+    desk: Desk, now: ManualClock, account: Account, booked: str | None, flows: Decimal, word: str
+) -> None:
+    desk.price("60000", times=2)
+    gone(account, now, booked)
+    if booked is None:
+        assert desk.price("60000").missing == ["OLD@binance"], "its rate may be found yet"
+        PendingRate.objects.update(next_at=None)
+    after = desk.price("60000")
+    assert (after.equity, after.missing) == (D(61002), [])
+    assert (last_valuation().flows, word in last_valuation().why.split()) == (flows, True)
+    assert point("account").equity == D(61002)

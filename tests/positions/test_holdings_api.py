@@ -116,7 +116,9 @@ def test_what_was_sold_unseen_stands_in_suspense(account: Account) -> None:
 def test_what_is_being_restated_says_so(account: Account) -> None:
     posted(account, "deposit", "BTC", "2", value=D(200))
     Inventory.objects.update(restating=True)
-    assert [row["restating"] for row in holdings()] == [True]
+    (row,) = holdings()
+    assert (row["restating"], row["quantity"], row["unrealised_pnl"]) == (True, "2", None)
+    assert "cost of BTC@binance restating" in row["missing"]
 
 
 def test_holdings_are_filtered_paged_and_bound_to_what_the_key_reaches(account: Account) -> None:

@@ -152,7 +152,9 @@ def test_a_moment_ago_is_marked_by_the_quote_of_now_within_its_age(now: ManualCl
 
 
 @pytest.mark.django_db
-def test_a_minute_is_kept_once_and_old_ones_are_thinned_to_one_an_hour(now: ManualClock) -> None:
+def test_a_minute_is_kept_once_and_old_ones_are_thinned_to_one_an_hour(
+    now: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     AccountFactory()
     quote("BTC", "USDT", "60000", "60010")
     assert keep_minute() == 2
@@ -163,7 +165,8 @@ def test_a_minute_is_kept_once_and_old_ones_are_thinned_to_one_an_hour(now: Manu
     now.advance(timedelta(days=399))
     assert thin_marks() == 0
     now.advance(timedelta(days=2))
-    assert thin_marks() == 2
+    monkeypatch.setattr("positions.marks.PRUNE_BATCH", 1)
+    assert [thin_marks() for _ in range(3)] == [1, 1, 0], "a batch at a time"
     assert set(Mark.objects.values_list("minute__minute", flat=True)) == {0}
 
 

@@ -12,7 +12,10 @@ from django.test.utils import CaptureQueriesContext
 
 from exchanges.models import Account
 from execution_project.common import clock
+from execution_project.common.problems import Problem
+from positions import tasks
 from positions.models import Holding, RealisedPnl
+from positions.profits import period_of
 from tests.factories import AccountFactory, QuoteFactory, StrategyFactory, api_key
 from tests.positions.books import START, after, book, mark, pair, posted, trade
 from tests.reading import pages, read
@@ -224,3 +227,30 @@ def test_the_statements_do_not_grow_with_what_was_traded(account: Account) -> No
     ]
     book(account, pair("BTC"), *trades)
     assert statements() == before
+
+
+def test_while_a_late_fact_is_folded_in_sums_are_unknown_and_say_so(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("positions.folding.RESTATED_AT_ONCE", 0)
+    book(account, pair("BTC"), trade(9, "BUY", "1", "50", traded_at=after(0.5)))
+    (total,) = period()["totals"]
+    assert {total[name] for name in ("realised_pnl", *PARTS)} == {None}
+    assert {"restating: BTC@binance", "restating: USDT@binance"} <= set(total["missing"])
+    of_assets = rows("asset")
+    assert of_assets["BTC",]["realised_pnl"] is None
+    assert of_assets["BTC",]["missing"] == ["restating: BTC@binance"]
+    assert of_assets["ETH",]["realised_pnl"] == "30"
+    tasks.restate_due()
+    (total,) = period()["totals"]
+    assert total["realised_pnl"] is not None
+    assert not [word for word in total["missing"] if word.startswith("restating")]
+
+
+@pytest.mark.parametrize(("by", "days"), [("hour", 62), ("day", 1830), ("asset", 3660)])
+def test_a_period_is_at_most_so_long(by: str, days: int) -> None:
+    end = after(0)
+    assert period_of(end - timedelta(days=days), end, by)
+    with pytest.raises(Problem, match=f"at most {days} days") as refused:
+        period_of(end - timedelta(days=days, seconds=1), end, by)
+    assert refused.value.status == 400

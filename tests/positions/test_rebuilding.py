@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,7 @@ from execution_project.common import clock
 from execution_project.common.models import Chore, Event
 from positions import folding, tasks
 from positions.models import Allocation, Holding, HoldingCheckpoint, Inventory, Position, RealisedPnl
+from positions.rebuilding import subjects_of
 from tests.commands import run, run_program
 from tests.factories import AccountFactory, StrategyFactory
 from tests.positions.books import book, everything, mark, pair, posted, trade
@@ -95,19 +97,34 @@ def test_a_ledger_that_lost_a_leg_is_found_and_not_papered_over(account: Account
     assert any(document.get("what") == "legs in BTC" for document in ended.documents)
 
 
-def test_every_account_is_checked_once_a_day(account: Account) -> None:
+def test_every_part_of_the_books_is_checked_once_a_day_longest_unchecked_first(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tasks.ring_book_checks()
-    chore = Chore.objects.get(name=f"books:check:{account.pk}")
-    assert tasks.check_books(account.pk) == 0
-    chore.refresh_from_db()
-    assert chore.succeeded_at is not None
-    rung = chore.rung_at
-    tasks.ring_book_checks()
-    chore.refresh_from_db()
-    assert chore.rung_at == rung, "not again today"
+    assert Chore.objects.filter(name="books:check").exists()
+    assert tasks.check_books() == 0
+    parts = Chore.objects.filter(name__startswith=f"books:check:{account.pk}:")
+    subjects = subjects_of([account])
+    assert parts.count() == len(subjects) + 1
+    assert not parts.filter(succeeded_at__isnull=True).exists()
     Holding.objects.filter(asset="BTC").update(quantity=7)
-    assert tasks.check_books(account.pk) > 0
+    assert tasks.check_books() == 0, "not again today"
+    parts.update(finished_at=clock.now() - timedelta(hours=25))
+    btc = parts.filter(name__endswith=":asset BTC")
+    btc.update(finished_at=clock.now() - timedelta(hours=26))
+    monkeypatch.setattr(tasks, "CHECKS_FOR", timedelta(0))
+    assert tasks.check_books() > 0
     assert Event.objects.get(kind="books.differ").subject_id == "main"
+    fresh = parts.filter(finished_at__gt=clock.now() - timedelta(hours=1))
+    assert [row.name for row in fresh] == [btc.get().name], "its time was up after the first"
+
+
+def test_a_part_that_takes_too_long_gives_way_to_the_others(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "ONE_CHECK", timedelta(microseconds=-1))
+    assert tasks.check_books() == 0
+    parts = Chore.objects.filter(name__startswith=f"books:check:{account.pk}:")
+    assert parts.filter(finished_at__isnull=True).count() == 0
+    assert "rebuild_books" in parts.get(name__endswith=":asset BTC").error
 
 
 @pytest.mark.django_db(transaction=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from execution_project.common.locking import ordered
 from execution_project.common.models import Event, Strategy
 from positions import folding, position_folding, tasks
 from positions.booking import Booking, book_trades
-from positions.models import Holding, HoldingCheckpoint, Inventory, Position, PositionCheckpoint
+from positions.models import Holding, HoldingCheckpoint, Inventory, Position, PositionCheckpoint, RealisedPnl
 from positions.rebuilding import check_ledger, check_subject, subjects_of
 from tests.factories import AccountFactory, StrategyFactory
 from tests.positions.books import after, book, everything, held, mark, pair, posted, trade
@@ -183,3 +184,23 @@ def test_a_strategy_named_late_is_folded_where_it_belongs(monkeypatch: pytest.Mo
             book(account, btc, trades[index], strategy=owners[index])
     assert everything(first)["holdings"] == everything(other)["holdings"]
     assert not Holding.objects.filter(in_suspense=True).exclude(quantity=0).exists()
+
+
+def test_no_profit_vanishes_between_the_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folding, "RESTATED_AT_ONCE", 0)
+    monkeypatch.setattr("positions.folding.steps_after.__kwdefaults__", {"until": None, "page": 4})
+    account, btc = AccountFactory(), pair("BTC")
+    posted(account, "deposit", "BTC", "50", seconds=-1, value=Decimal(5000))
+    book(account, btc, *(trade(n, "SELL", "1", "110") for n in range(1, 21)))
+    monkeypatch.setattr(folding, "RESTATED_AT_ONCE", 0)
+    book(account, btc, trade(30, "SELL", "1", "110", traded_at=after(0.5)))
+    more = True
+    counts = []
+    while more:
+        with ordered() as locks:
+            more = folding.restate_piece(locks, account, "BTC", limit=4)
+        rows = RealisedPnl.objects.filter(account=account, asset="BTC")
+        counts.append((rows.count(), sum(rows.values_list("realised", flat=True))))
+    assert len(counts) > 3
+    assert set(counts) == {(21, Decimal(210))}, "the late one is in the first piece, and nothing behind it goes"
+    assert differences(account) == []

@@ -26,7 +26,8 @@ from execution_project.common.models import Event
 from execution_project.common.problems import Problem
 from positions import fill_statement, pnl_statement
 from positions.booking import Booking, book_trades
-from positions.models import Book, Fill, Holding, LedgerEntry, RealisedPnl
+from positions.models import Book, Fill, Holding, Inventory, LedgerEntry, RealisedPnl
+from positions.moments import moment_at
 from positions.statement_files import lines_of, text_of
 from positions.statement_parts import Wanted
 from positions.statements import state
@@ -338,3 +339,19 @@ def test_a_statement_is_one_picture_whatever_is_booked_while_it_is_read(monkeypa
     assert [row["row"] for row in rows if row["row"] == "fill"] == ["fill"] * 3
     assert Fill.objects.count() == 4
     assert len([row for row in rows_of("fills") if row["row"] == "fill"]) == 4
+
+
+def test_average_costs_are_refused_while_they_are_folded_anew(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = state(Wanted("pnl"), by=BY)
+    monkeypatch.setattr("positions.folding.RESTATED_AT_ONCE", 0)
+    book(account, pair("BTC"), trade(990, "BUY", "1", "50", traded_at=after(0.5)))
+    with pytest.raises(Problem, match=r"BTC on main.* again in 1 minute") as refused:
+        state(Wanted("pnl"), by=BY)
+    assert (refused.value.status, refused.value.code) == (409, "BOOKS_RESTATING")
+    with pytest.raises(Problem, match="folded anew"):
+        list(earlier)
+    assert list(state(Wanted("pnl", method="fifo"), by=BY))
+    Inventory.objects.update(restate_after=moment_at(after(0.4)))
+    assert list(state(Wanted("pnl", end=after(0.25)), by=BY)), "what lies before is done"

@@ -13,8 +13,8 @@ from exchanges.models import Account
 from execution_project.common import clock
 from execution_project.common.clock import ManualClock
 from execution_project.common.models import Strategy
-from positions.models import Posting
-from positions.valuation import Books, Stock, mark, read_books, value, value_of_flows
+from positions.models import Inventory, Posting
+from positions.valuation import Books, Stock, mark, moved_between, read_books, value, value_of_flows
 from tests.factories import AccountFactory, HoldingFactory, InstrumentFactory, QuoteFactory, StrategyFactory
 
 pytestmark = pytest.mark.django_db
@@ -191,7 +191,7 @@ def test_a_strategy_is_worth_its_own_holdings_and_its_flows_are_what_was_handed_
     stock = books().strategies[strategy.pk]
     assert equity(stock) == 66000
     assert flows(stock) == {"capital": D(60000)}
-    assert value_of_flows({}, stock.flows, {}) == (D(60000), ())
+    assert value_of_flows(stock.flows, {}, {}) == (D(60000), ())
 
 
 def test_a_strategy_whose_cost_is_not_known_has_no_equity() -> None:
@@ -203,16 +203,26 @@ def test_a_strategy_whose_cost_is_not_known_has_no_equity() -> None:
     assert (equity(found.strategies[strategy.pk]), equity(found.everything)) == (None, D(66000))
 
 
+def test_a_strategy_has_no_equity_while_its_costs_are_folded_anew() -> None:
+    account, strategy = AccountFactory(), StrategyFactory()
+    quote("BTC/USDT", "66000", "66010")
+    HoldingFactory(account=account, strategy=strategy, asset="BTC", quantity=D(1))
+    Inventory.objects.create(account=account, asset="BTC", restating=True, updated_at=clock.now())
+    found = books()
+    assert missing(found.strategies[strategy.pk]) == ("cost of BTC@binance restating",)
+    assert (equity(found.strategies[strategy.pk]), equity(found.everything)) == (None, D(66000))
+
+
 def test_what_flowed_and_is_not_there_any_more_needs_its_mark_all_the_same() -> None:
     before = {("binance", "BTC"): D(1), ("binance", "USDT"): D(5)}
     after = {("binance", "BTC"): D(3), ("binance", "USDT"): D(4)}
     quote("BTC/USDT", "60000", "60010")
     marks = mark("sandbox", {*before}, clock.now())
-    assert value_of_flows(before, after, marks) == (D(2 * 60000 - 1), ())
-    assert value_of_flows(before, after, mark("sandbox", {("binance", "USDT")}, clock.now())) == (
-        None,
-        ("BTC@binance",),
-    )
+    moved = moved_between(before, after)
+    assert value_of_flows(moved, marks, {}) == (D(2 * 60000 - 1), ())
+    of_usdt = mark("sandbox", {("binance", "USDT")}, clock.now())
+    assert value_of_flows(moved, of_usdt, {}) == (None, ("BTC@binance",))
+    assert value_of_flows(moved, of_usdt, {("binance", "BTC"): D(7)}) == (D(6), ())
 
 
 def test_accounts_without_open_books_and_other_modes_do_not_count() -> None:
