@@ -133,7 +133,8 @@ class House:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("drills")
-    postgres = EmbeddedPostgres(Path(os.environ["EXEC_DATA_DIR"]) / f"drills-{os.getpid()}", durable=False)
+    # Durable: a server that forgets at a kill what it had confirmed would deliver a task a second time.
+    postgres = EmbeddedPostgres(Path(os.environ["EXEC_DATA_DIR"]) / f"drills-{os.getpid()}")
     postgres.start()
     try:
         postgres.ensure_database("execution")

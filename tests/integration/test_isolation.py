@@ -74,8 +74,14 @@ def test_with_btcturk_hanging_a_binance_order_and_a_btcturk_cancel_leave_at_once
     warm = [place(binance) for _ in range(TRIES + WORKERS)]
     wait_until(lambda: is_open(*resting, *warm), 90, "every worker to be warm")
     for _ in range(WORKERS):
-        turk.request("DELETE", f"order/{resting.pop()}")
-    wait_until(lambda: Order.objects.filter(status="canceled").count() == WORKERS, 30, "cancels to be warm")
+        status, document = turk.request("DELETE", f"order/{resting.pop()}")
+        assert status == 202, document
+
+    def canceled_all() -> bool:
+        sweeping.ring_due_commands()  # what waits for its budget
+        return Order.objects.filter(status="canceled").count() == WORKERS
+
+    wait_until(canceled_all, 60, "cancels to be warm")
 
     simulator.fault("hang", call="POST /api/v1/order", times=100, ms=60_000, execute=False)
     for _ in range(4 * WORKERS):
