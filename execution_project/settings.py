@@ -392,6 +392,7 @@ EXEC_TICKS: dict[str, float] = {
     "orders.sweeping.recover_silent_claims": 5,
     "orders.sweeping.resume_answered_commands": 5,
     "orders.killing.cancel_in_latched_scopes": 2,
+    "orders.tripped.cancel_what_increases": 1,
     "orders.killing.ring_sweeps": 1,
     "orders.flattening.ring_flattens": 1,
     "orders.sweeping.ring_probes": 1,

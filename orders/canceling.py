@@ -102,6 +102,21 @@ def cancel_all(orders: QuerySet[Order], *, by: Actor, reason: str) -> list[UUID]
     return order_ids
 
 
+def ask_where_none_is_under_way(orders: QuerySet[Order], *, by: Actor, reason: str) -> int:
+    """Ask for the end of those of the orders that have no cancel under way; returns how many were asked. One whose row
+    somebody else holds is left to the next call."""
+    under_way = Command.objects.filter(
+        kind=CommandKind.CANCEL, status__in=[CommandStatus.QUEUED, CommandStatus.CLAIMED]
+    )
+    try:
+        return len(cancel_all(orders.exclude(id__in=under_way.values("order")), by=by, reason=reason))
+    except Problem as problem:
+        if problem.code != "CANCELS_INCOMPLETE":
+            raise
+        asked: int = problem.members["cancels_requested"]
+        return asked
+
+
 def _ask(order_ids: list[UUID], by: Actor, reason: str) -> list[UUID]:
     """Those that could not be asked, because their rows were held for too long."""
     left = []

@@ -29,10 +29,9 @@ from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import Actor, engine
 from execution_project.common.events import record
 from execution_project.common.money import plain
-from execution_project.common.problems import Problem
 from orders.absence import last_moment_ms
 from orders.adopting import CannotAdopt, adopt, known_row
-from orders.canceling import cancel_all, working_orders
+from orders.canceling import ask_where_none_is_under_way, working_orders
 from orders.claiming import RECV_WINDOW_MS, SEND_WITHIN
 from orders.ingest import ingest
 from orders.lifecycle import ENDED, CommandStatus
@@ -142,19 +141,10 @@ def sweep_account(sweep_id: UUID) -> bool:
 
 def ask_for_ends(episode: KillEpisode, account: Account | None = None, *, by: Actor) -> int:
     """Ask for the end of every order of the kill that has no cancel under way; returns how many were asked for."""
-    under_way = Command.objects.filter(
-        kind=CommandKind.CANCEL, status__in=[CommandStatus.QUEUED, CommandStatus.CLAIMED]
-    )
-    orders = orders_of(episode).exclude(id__in=under_way.values("order"))
+    orders = orders_of(episode)
     if account is not None:
         orders = orders.filter(account=account)
-    try:
-        return len(cancel_all(orders, by=by, reason=episode.reason))
-    except Problem as problem:
-        if problem.code != "CANCELS_INCOMPLETE":
-            raise
-        asked: int = problem.members["cancels_requested"]
-        return asked
+    return ask_where_none_is_under_way(orders, by=by, reason=episode.reason)
 
 
 def _step(look: _Look) -> bool:

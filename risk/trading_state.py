@@ -25,10 +25,12 @@ from risk.intent import scope_name
 from risk.kill_episodes import NEXT_STAGE, begin_or_join, move_stage, standing, what_keeps_it_latched
 from risk.lifting import what_is_not_flat
 from risk.models import KillEpisode, State, TradingState
+from risk.tripping import what_keeps_it_tripped
 
 LIFT_LATCH = "lift_latch"
-# The parameter of such a proposal that names the halt it is about, and the one that says how far it lifts.
+# Parameters of such a proposal: the halt and the monitors' latches it is about, and how far it lifts.
 LAST_HALT = "last_halt_seq"
+TRIPPED_BY = "tripped_by"
 TO = "to"
 SHORTEST_REASON = 20
 """Characters of a reason to lift a latch: it is read by the second person, and after the next incident."""
@@ -102,9 +104,9 @@ def propose_start(kind: str, key: str, *, reason: str, by: Actor) -> Approval:
     if len(reason.strip()) < SHORTEST_REASON:
         detail = f"reason: at least {SHORTEST_REASON} characters: what was the matter, and why may it go on?"
         raise Problem(400, "REASON_TOO_SHORT", detail)
-    parameters = {"kind": kind, "key": key, LAST_HALT: row.last_halt_seq}
+    parameters = {"kind": kind, "key": key, LAST_HALT: row.last_halt_seq, TRIPPED_BY: row.tripped_by}
+    _refuse_held(row, episode)
     if episode is not None:
-        _refuse_held(episode)
         parameters |= {"kill": str(episode.id), TO: NEXT_STAGE[episode.stage]}
     return request_approval(LIFT_LATCH, scope_name(kind, key), reason=reason, by=by, parameters=parameters)
 
@@ -114,12 +116,13 @@ def _takes_two(row: TradingState, episode: KillEpisode | None) -> bool:
     return row.latched or (episode is not None and row.state == State.REDUCE_ONLY)
 
 
-def _refuse_held(episode: KillEpisode) -> None:
-    wrong = what_keeps_it_latched(episode)
+def _refuse_held(row: TradingState, episode: KillEpisode | None) -> None:
+    wrong = [*([] if episode is None else what_keeps_it_latched(episode)), *what_keeps_it_tripped(row)]
     if wrong:
-        scope = scope_name(episode.scope_kind, episode.scope_key)
+        scope = scope_name(row.scope_kind, row.scope_key)
         detail = f"{scope} stays latched, {len(wrong)} things speak against lifting it: {' '.join(wrong)}"
-        raise Problem(409, "LATCH_HELD", detail, members={"held_by": wrong, "kill": str(episode.id)})
+        kill = {} if episode is None else {"kill": str(episode.id)}
+        raise Problem(409, "LATCH_HELD", detail, members={"held_by": wrong, **kill})
 
 
 @carries_out(LIFT_LATCH)
@@ -135,10 +138,11 @@ def what_an_approved_start_does(approval: Approval) -> list[str]:
     """What approving a proposed start does as things stand, in sentences, with everything that is not flat."""
     kind, _, key = approval.subject.partition(":")
     episode = standing(kind, key)
+    row = TradingState.objects.filter(scope_kind=kind, scope_key=key).first()
     try:
-        _refuse_newer_halt(TradingState.objects.filter(scope_kind=kind, scope_key=key).first(), approval)
-        if episode is not None:
-            _refuse_held(episode)
+        _refuse_newer_halt(row, approval)
+        if row is not None:
+            _refuse_held(row, episode)
     except Problem as problem:
         return [f"Nothing, it will be refused: {problem.detail}"]
     if approval.parameters.get(TO) == State.REDUCE_ONLY:
@@ -158,8 +162,10 @@ def what_an_approved_start_does(approval: Approval) -> list[str]:
 
 def _refuse_newer_halt(row: TradingState | None, approval: Approval) -> None:
     """A proposal lifts the halt that its requester saw, and no later one."""
-    if row is None or row.last_halt_seq != approval.parameters.get(LAST_HALT):
-        said = f"{approval.subject} was halted again since it was proposed: propose again."
+    seen = (approval.parameters.get(LAST_HALT), approval.parameters.get(TRIPPED_BY, ""))
+    if row is None or (row.last_halt_seq, row.tripped_by) != seen:
+        how = "latched" if row is not None and row.last_halt_seq == seen[0] else "halted"
+        said = f"{approval.subject} was {how} again since it was proposed: propose again."
         raise Problem(409, "LATCHED_AGAIN", said)
 
 
@@ -182,14 +188,13 @@ def _start(kind: str, key: str, reason: str, by: Actor, approval: Approval | Non
         if approval is not None:
             use(approval.id, LIFT_LATCH, scope_name(kind, key), by=by)
             target = approval.parameters.get(TO, target)
-            if episode is not None:
-                if NEXT_STAGE[episode.stage] != target:
-                    raise Problem(409, "LATCHED_AGAIN", f"{approval.subject} is {episode.stage} now: propose again.")
-                _refuse_held(episode)
+            if episode is not None and NEXT_STAGE[episode.stage] != target:
+                raise Problem(409, "LATCHED_AGAIN", f"{approval.subject} is {episode.stage} now: propose again.")
+            _refuse_held(row, episode)
             evidence["approval"] = str(approval.id)
             if episode is not None:
                 move_stage(episode, target, by=by, evidence=evidence)
-        row.latched = False
+        row.latched, row.tripped_by = False, ""
         before, row.state = row.state, target
         row.reason, row.changed_by, row.changed_at = reason[:256], by.name, clock.now()
         row.save()

@@ -25,12 +25,16 @@ class State(models.TextChoices):
 
 
 class TradingState(models.Model):
-    """The state of one scope. A scope without a row is ACTIVE; a latch is lifted only by approval."""
+    """The state of one scope. A scope without a row is ACTIVE; a latch is lifted only by approval.
+
+    ``tripped_by``: the limits whose monitors have latched it and not been lifted since, separated by commas.
+    """
 
     scope_kind = models.CharField(max_length=16, choices=ScopeKind.choices)
     scope_key = models.CharField(max_length=64, blank=True)
     state = models.CharField(max_length=16, choices=State.choices)
     latched = models.BooleanField(default=False)
+    tripped_by = models.CharField(max_length=256, blank=True, default="")
     last_halt_seq = models.BigIntegerField(default=0)
     reason = models.CharField(max_length=256, blank=True)
     changed_by = models.CharField(max_length=200)
