@@ -10,11 +10,12 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from exchanges.models import Account
 from execution_project.staff_groups import grant_to_groups
-from orders.models import Order
+from orders.models import Command, Order
 from risk.models import TradingState
 from tests.engines import Engine, drain
 from tests.kills import until_verified
 from tests.processes import Processes
+from tests.waiting import wait_until
 from tests.web import start_web
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser"), pytest.mark.timeout(180)]
@@ -92,6 +93,7 @@ def test_find_an_order_read_its_story_and_cancel_it(engine: Engine, served: Proc
     expect(page.get_by_text("BTCUSDT").first).to_be_visible()
     page.get_by_label("Reason").fill("seen enough of it")
     page.locator("form.bo-form button[type=submit]").click()
+    wait_until(Command.objects.filter(order_id=order_id, kind="cancel").exists, 15, "the cancel is asked for")
     drain()
     page.goto(f"{base}/admin/orders/order/{order_id}/change/")
     expect(page.get_by_text("canceled").first).to_be_visible()
