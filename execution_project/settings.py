@@ -350,16 +350,18 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 
 # --------------------------------------------------------------------------------------------------------------- queues
-# Per exchange a queue for submits and one for cancels and probes, and one for housekeeping: a hanging exchange never
-# holds up a cancel or the other exchange. With queue_limit = workers a pulled task may wait for two others, so retry
-# must be three timeouts and ten seconds: see check exec.E010.
+# Per exchange a queue for submits, one for cancels and probes, one for what is read from it, and one for the books: an
+# exchange that hangs never holds up a cancel, the other exchange or the books. With queue_limit = workers a pulled task
+# may wait for two others, so retry must be three timeouts and ten seconds: see check exec.E010.
 
 EXEC_QUEUES: dict[str, dict[str, int]] = {
     "submit-binance": {"workers": _whole("EXEC_SUBMIT_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
     "submit-btcturk": {"workers": _whole("EXEC_SUBMIT_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
     "cancel-binance": {"workers": _whole("EXEC_CANCEL_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
     "cancel-btcturk": {"workers": _whole("EXEC_CANCEL_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
-    "housekeeping": {"workers": _whole("EXEC_HOUSEKEEPING_WORKERS", 2, 1, 64), "timeout": 60, "retry": 195},
+    "housekeeping-binance": {"workers": _whole("EXEC_HOUSEKEEPING_WORKERS", 2, 1, 64), "timeout": 60, "retry": 195},
+    "housekeeping-btcturk": {"workers": _whole("EXEC_HOUSEKEEPING_WORKERS", 2, 1, 64), "timeout": 60, "retry": 195},
+    "housekeeping": {"workers": 1, "timeout": 60, "retry": 195},
 }
 Q_CLUSTER: dict[str, Any] = {
     "name": "exec",

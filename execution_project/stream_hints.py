@@ -15,11 +15,10 @@ from exchanges.streams.fleet import Handlers
 from exchanges.versions import announce
 from execution_project.common import clock
 from execution_project.common.actors import engine
-from execution_project.common.chores import ring_chore
 from orders.ingest import ingest
 from orders.lifecycle import OrderStatus
 from orders.models import Order
-from orders.queues import HOUSEKEEPING_QUEUE
+from orders.queues import ring_reading
 from orders.reconciling_schedule import resync
 from positions.models import Position
 
@@ -56,13 +55,13 @@ def look_again(account: Account, reason: str) -> None:
 def look_at_orders(account: Account, reason: str) -> None:
     """Ask the exchange for the account's working orders: an event told too little of one."""
     log.debug("account %s has its orders looked at: %s", account.name, reason)
-    ring_chore(HOUSEKEEPING_QUEUE, f"follow:{account.pk}", "orders.tasks.follow", account.pk)
+    ring_reading(account.exchange, f"follow:{account.pk}", "orders.tasks.follow", account.pk)
     look_at_balances(account)
 
 
 def look_at_balances(account: Account) -> None:
     """Ask the exchange for the account's balances."""
-    ring_chore(HOUSEKEEPING_QUEUE, f"balances:{account.pk}", "orders.tasks.refresh_balances", account.pk)
+    ring_reading(account.exchange, f"balances:{account.pk}", "orders.tasks.refresh_balances", account.pk)
 
 
 def traded_symbols(exchange: str, mode: str) -> set[str]:

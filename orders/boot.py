@@ -15,7 +15,6 @@ from exchanges.models import Account
 from exchanges.reports import OutcomeKind
 from execution_project.common import clock
 from execution_project.common.actors import Actor, engine
-from execution_project.common.chores import ring_chore
 from execution_project.common.events import record
 from execution_project.common.installation import prefix, take_new_prefix
 from execution_project.common.locking import ordered
@@ -23,7 +22,7 @@ from orders.claiming import row_to_post
 from orders.ingest import lock_orders
 from orders.lifecycle import CommandStatus, OrderStatus
 from orders.models import Attempt, AttemptKind, Command, CommandKind, Order
-from orders.queues import HOUSEKEEPING_QUEUE
+from orders.queues import ring_reading
 from orders.reconciliation import read_trades_again, reconcile, symbols_to_read_again
 from orders.reconciling_schedule import accounts_to_reconcile
 from risk.boot_halt import accounts_halted_for_boot, halt_for_boot, halted_for_boot_since, lift_boot_halt
@@ -56,7 +55,7 @@ def ring_boot_reconciliations() -> int:
     rung = 0
     for account in Account.objects.filter(name__in=accounts_halted_for_boot()).order_by("id"):
         task = "orders.tasks.reconcile_after_boot"
-        rung += ring_chore(HOUSEKEEPING_QUEUE, f"reconcile-boot:{account.pk}", task, account.pk)
+        rung += ring_reading(account.exchange, f"reconcile-boot:{account.pk}", task, account.pk)
     return rung
 
 

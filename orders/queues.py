@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-HOUSEKEEPING_QUEUE = "housekeeping"
+from execution_project.common.chores import ring_chore
 
 
 def submit_queue(exchange: str) -> str:
@@ -13,3 +13,14 @@ def submit_queue(exchange: str) -> str:
 def cancel_queue(exchange: str) -> str:
     """Cancels, replaces and probes have one per exchange as well: those of one that hangs hold up no other's."""
     return f"cancel-{exchange}"
+
+
+def housekeeping_queue(exchange: str) -> str:
+    """And so has whatever is read from it: one that hangs lets no other's books and prices grow old. The queue
+    ``housekeeping`` is for what asks no exchange."""
+    return f"housekeeping-{exchange}"
+
+
+def ring_reading(exchange: str, name: str, task: str, *arguments: int | str) -> bool:
+    """Ring a chore that reads from an exchange (``ring_chore``); whether it rang."""
+    return ring_chore(housekeeping_queue(exchange), name, task, *arguments)

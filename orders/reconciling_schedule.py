@@ -7,16 +7,15 @@ from datetime import timedelta
 from exchanges.models import Account
 from execution_project.common import clock
 from execution_project.common.actors import engine
-from execution_project.common.chores import ring_chore
 from execution_project.common.models import Chore
 from orders.breaks import escalate
-from orders.queues import HOUSEKEEPING_QUEUE
+from orders.queues import ring_reading
 from orders.reconciliation import TRADES_EVERY
 from orders.reconciliation.staleness import look_for_stale_parts
 from orders.reconciliation.unbooked import look_for_unbooked
 from positions.models import TradeCursor
 
-# One task at a time works on housekeeping, and prices wait behind it.
+# Prices and working orders of the exchange wait behind a task that reads trades.
 TRADES_WITHIN = timedelta(seconds=3)
 ALL_AT_MOST_EVERY = timedelta(seconds=10)
 
@@ -58,8 +57,8 @@ def resync(account: Account) -> None:
     TradeCursor.objects.filter(account=account, updated_at__gt=due).update(updated_at=due)
     name = f"reconcile-all:{account.pk}"
     if not Chore.objects.filter(name=name, finished_at__gt=now - ALL_AT_MOST_EVERY).exists():
-        ring_chore(HOUSEKEEPING_QUEUE, name, "orders.tasks.reconcile_all_trades", account.pk)
-    ring_chore(HOUSEKEEPING_QUEUE, f"balances:{account.pk}", "orders.tasks.refresh_balances", account.pk)
+        ring_reading(account.exchange, name, "orders.tasks.reconcile_all_trades", account.pk)
+    ring_reading(account.exchange, f"balances:{account.pk}", "orders.tasks.refresh_balances", account.pk)
 
 
 def accounts_to_reconcile() -> list[Account]:
@@ -69,4 +68,4 @@ def accounts_to_reconcile() -> list[Account]:
 
 def _ring(account: Account, part: str) -> bool:
     name = f"reconcile-{part}:{account.pk}"
-    return ring_chore(HOUSEKEEPING_QUEUE, name, f"orders.tasks.reconcile_{part}", account.pk)
+    return ring_reading(account.exchange, name, f"orders.tasks.reconcile_{part}", account.pk)

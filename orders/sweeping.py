@@ -28,7 +28,7 @@ from orders.ingest import finish_commands, lock_orders, refresh
 from orders.lifecycle import ENDED, CommandStatus, OrderStatus
 from orders.models import NEVER_SENT, Attempt, AttemptKind, Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
-from orders.queues import HOUSEKEEPING_QUEUE, cancel_queue, submit_queue
+from orders.queues import cancel_queue, ring_reading, submit_queue
 from orders.replacement import end_as_canceled, rest_not_sent
 
 RING_AGAIN = timedelta(seconds=3)
@@ -184,7 +184,7 @@ def ring_probes() -> int:
 def ring_following() -> int:
     """Follow every account that has something at the exchange."""
     return sum(
-        ring_chore(HOUSEKEEPING_QUEUE, f"follow:{account.pk}", "orders.tasks.follow", account.pk)
+        ring_reading(account.exchange, f"follow:{account.pk}", "orders.tasks.follow", account.pk)
         for account in accounts_to_follow()
     )
 
@@ -197,10 +197,10 @@ def ring_market_data() -> int:
         if account.mode == Mode.PAPER:
             continue
         name = f"quotes:{account.exchange}:{account.mode}"
-        rung += ring_chore(HOUSEKEEPING_QUEUE, name, "orders.tasks.refresh_quotes", account.pk)
+        rung += ring_reading(account.exchange, name, "orders.tasks.refresh_quotes", account.pk)
     for account in public_markets():
         name = f"quotes:{account.exchange}:{account.mode}"
-        rung += ring_chore(HOUSEKEEPING_QUEUE, name, "orders.tasks.refresh_public_quotes", account.exchange)
+        rung += ring_reading(account.exchange, name, "orders.tasks.refresh_public_quotes", account.exchange)
     return rung
 
 
@@ -209,10 +209,10 @@ def ring_instruments() -> int:
     rung = 0
     for account in _one_account_per_market():
         name = f"instruments:{account.exchange}:{account.mode}"
-        rung += ring_chore(HOUSEKEEPING_QUEUE, name, "orders.tasks.refresh_instruments", account.pk)
+        rung += ring_reading(account.exchange, name, "orders.tasks.refresh_instruments", account.pk)
     for account in public_markets():
         name = f"instruments:{account.exchange}:{account.mode}"
-        rung += ring_chore(HOUSEKEEPING_QUEUE, name, "orders.tasks.refresh_public_instruments", account.exchange)
+        rung += ring_reading(account.exchange, name, "orders.tasks.refresh_public_instruments", account.exchange)
     return rung
 
 
@@ -220,15 +220,15 @@ def ring_account_data() -> int:
     """Refresh balances and the clock sample of every account with open books."""
     rung = 0
     for account in Account.objects.filter(books_opened_at__isnull=False):
-        rung += ring_chore(HOUSEKEEPING_QUEUE, f"balances:{account.pk}", "orders.tasks.refresh_balances", account.pk)
-        rung += ring_chore(HOUSEKEEPING_QUEUE, f"clock:{account.pk}", "orders.tasks.sample_clock", account.pk)
+        rung += ring_reading(account.exchange, f"balances:{account.pk}", "orders.tasks.refresh_balances", account.pk)
+        rung += ring_reading(account.exchange, f"clock:{account.pk}", "orders.tasks.sample_clock", account.pk)
     return rung
 
 
 def ring_paper_matching() -> int:
     """Let the open orders of paper accounts meet what the market has done since."""
     return sum(
-        ring_chore(HOUSEKEEPING_QUEUE, f"paper:{account.pk}", "orders.tasks.match_paper", account.pk)
+        ring_reading(account.exchange, f"paper:{account.pk}", "orders.tasks.match_paper", account.pk)
         for account in accounts_to_match()
     )
 

@@ -14,11 +14,10 @@ from django.db import transaction
 
 from exchanges.models import Account
 from execution_project.common.actors import Actor
-from execution_project.common.chores import ring_chore
 from execution_project.common.events import record
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
-from orders.queues import HOUSEKEEPING_QUEUE
+from orders.queues import ring_reading
 
 
 class Fact(StrEnum):
@@ -79,7 +78,7 @@ def request_sync(account: Account, facts: Sequence[Fact], *, reason: str, by: Ac
     with transaction.atomic():
         for fact in facts:
             chore = _CHORES[fact]
-            if ring_chore(HOUSEKEEPING_QUEUE, chore.name_for(account), chore.task, account.pk):
+            if ring_reading(account.exchange, chore.name_for(account), chore.task, account.pk):
                 rung.append(fact)
         evidence = {"facts": [fact.value for fact in facts], "rung": [fact.value for fact in rung], "reason": reason}
         record("account.sync_requested", "account", account.name, by, evidence=evidence)

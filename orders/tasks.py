@@ -13,7 +13,7 @@ from exchanges.paper.public import public_market
 from exchanges.reports import ReadFailed, TradeReport
 from exchanges.syncing import sync_balances, sync_instruments, sync_quotes
 from execution_project.common.actors import engine
-from execution_project.common.chores import answering, ring_chore
+from execution_project.common.chores import answering
 from execution_project.common.models import Chore
 from orders import following, sending
 from orders.boot import finish_boot
@@ -22,7 +22,7 @@ from orders.ingest import ingest
 from orders.kill_sweep import sweep_account
 from orders.killing import judge
 from orders.models import Command
-from orders.queues import HOUSEKEEPING_QUEUE
+from orders.queues import ring_reading
 from orders.reconciliation import NotReconciled, reconcile
 from orders.reconciling_schedule import TRADES_WITHIN
 from risk.models import KillEpisode
@@ -53,7 +53,8 @@ def _send(command_id: str) -> None:
 
 
 def _refresh_balances_soon(account_id: int) -> None:
-    ring_chore(HOUSEKEEPING_QUEUE, f"balances:{account_id}", "orders.tasks.refresh_balances", account_id)
+    account = Account.objects.get(pk=account_id)
+    ring_reading(account.exchange, f"balances:{account_id}", "orders.tasks.refresh_balances", account_id)
 
 
 def probe(order_id: str) -> None:
@@ -136,8 +137,11 @@ def refresh_balances(account_id: int) -> None:
         outcome.require()
         if any(difference.became == "suspected" for difference in outcome.differences):
             # Perhaps trades of an order that is not ours, or of a symbol that is read in five minutes only.
-            ring_chore(
-                HOUSEKEEPING_QUEUE, f"reconcile-all:{account_id}", "orders.tasks.reconcile_all_trades", account_id
+            ring_reading(
+                account.exchange,
+                f"reconcile-all:{account_id}",
+                "orders.tasks.reconcile_all_trades",
+                account_id,
             )
 
 

@@ -26,7 +26,7 @@ from risk.limits import newest
 
 ARM_LIVE = "arm_live"
 LIMIT = "max_order_notional"
-# Kinds of processes without which no order gets anywhere, besides the two queues of its exchange.
+# Kinds of processes without which no order gets anywhere, besides the queues of its exchange.
 NEEDED = ("ticker", "housekeeping")
 
 
@@ -56,7 +56,7 @@ def hindrances(account: Account) -> list[str]:
         told = "; ".join(f"{name}: {', '.join(sorted(processes))}" for name, processes in sorted(versions.items()))
         found.append(f"Not all processes run this version, {version()} ({told}): restart them.")
     kinds = {process.partition("@")[0] for processes in versions.values() for process in processes}
-    needed = (*NEEDED, f"submit-{account.exchange}", f"cancel-{account.exchange}")
+    needed = (*NEEDED, *(f"{queue}-{account.exchange}" for queue in ("submit", "cancel", "housekeeping")))
     if missing := [kind for kind in needed if kind not in kinds]:
         found.append(f"Not heard of within a minute: {', '.join(missing)}. Start the engine.")
     return found

@@ -285,6 +285,13 @@ MUTANTS = (
         'return "submit-btcturk"',
         ISOLATION,
     ),
+    Mutant(
+        "isolation: what is read from an exchange has a queue of its own",
+        "orders/queues.py",
+        'return f"housekeeping-{exchange}"',
+        'return "housekeeping-btcturk"',
+        "tests/orders/test_queues.py",
+    ),
 )
 
 

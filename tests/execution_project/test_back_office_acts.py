@@ -373,10 +373,10 @@ def test_sync_rings_chores_once_and_shows_how_far_they_are(operator: Client) -> 
     answers = {"facts": ["balances", "orders"], "reason": "numbers look odd"}
     response = operator.post(address, answers, follow=True)
     assert "Asked for balances, orders." in text_of(response) and "under way" in text_of(response)
-    assert OrmQ.objects.filter(key="housekeeping").count() == 2
+    assert OrmQ.objects.filter(key="housekeeping-binance").count() == 2
     response = operator.post(address, answers, follow=True)
     assert "Nothing new was asked for. Under way already: balances, orders." in text_of(response)
-    assert OrmQ.objects.filter(key="housekeeping").count() == 2
+    assert OrmQ.objects.filter(key="housekeeping-binance").count() == 2
     event = Event.objects.filter(kind="account.sync_requested").earliest("id")
     assert (event.actor, event.subject_id) == ("user:olga", account.name)
     assert event.evidence == {

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection, transaction
@@ -252,7 +253,7 @@ def test_desk_turns_red_when_the_engine_or_facts_grow_old() -> None:
     BalanceFactory(account=account, as_of=now)
     QuoteFactory(confirmed_at=now)
     HostClock.objects.create(host="127.0.0.1:9", offset_ms=3, round_trip_ms=2, sampled_at=now)
-    for queue in ("ticker", "submit-binance", "submit-btcturk", "cancel-binance", "cancel-btcturk", "housekeeping"):
+    for queue in ("ticker", *settings.EXEC_QUEUES):
         QueueBeat.objects.create(queue=queue, sent_at=now, beaten_at=now)
     StreamState.objects.create(
         kind="market", subject="binance:sandbox", exchange="binance", connected_since=now, written_at=now

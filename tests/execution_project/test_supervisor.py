@@ -33,6 +33,8 @@ PARTS = (
     "submit-btcturk",
     "cancel-binance",
     "cancel-btcturk",
+    "housekeeping-binance",
+    "housekeeping-btcturk",
     "streams",
 )
 

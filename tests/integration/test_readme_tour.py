@@ -6,6 +6,7 @@ import sys
 from decimal import Decimal
 
 import pytest
+from django.conf import settings
 
 from exchanges.accounts import add_account
 from exchanges.models import Account, Quote
@@ -35,7 +36,7 @@ def start_everything(engine: Engine, processes: Processes) -> tuple[dict[str, st
     tighten_or_set("max_order_notional", "paper", "account", "paper", Decimal(25_000), reason="a tour", by=BY)
     open_books(paper, by=BY)
     processes.manage("run_streams")
-    for queue in ("submit-binance", "submit-btcturk", "cancel-binance", "cancel-btcturk", "housekeeping"):
+    for queue in settings.EXEC_QUEUES:
         processes.manage("run_cluster", queue)
     processes.manage("run_ticker")
     base = start_web(processes)

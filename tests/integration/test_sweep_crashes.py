@@ -12,10 +12,9 @@ from django_q.models import OrmQ
 
 from execution_project import stream_hints
 from execution_project.common import clock
-from execution_project.common.chores import ring_chore
 from orders import following, killing, sweeping, tasks
 from orders.models import Attempt, Command, Order
-from orders.queues import HOUSEKEEPING_QUEUE
+from orders.queues import housekeeping_queue, ring_reading
 from positions.models import Fill
 from risk.models import State, TradingState
 from tests.crashing import kill_at
@@ -78,11 +77,13 @@ def test_killed_while_following_before_the_task_is_acknowledged(engine: Engine, 
     flag = processes.folder / "armed"
     flag.touch()
     OrmQ.objects.all().delete()
-    assert ring_chore(HOUSEKEEPING_QUEUE, f"follow:{engine.account.pk}", "orders.tasks.follow", engine.account.pk)
-    cluster = processes.manage("run_cluster", "housekeeping", EXEC_FAULT_HOOK=f"after_ingest@{flag}")
+    assert ring_reading("binance", f"follow:{engine.account.pk}", "orders.tasks.follow", engine.account.pk)
+    cluster = processes.manage("run_cluster", "housekeeping-binance", EXEC_FAULT_HOOK=f"after_ingest@{flag}")
     wait_until(lambda: not flag.exists(), 60, "a worker to die after its commit")
     cluster.terminate()
-    assert OrmQ.objects.get(key=HOUSEKEEPING_QUEUE, lock__lte=clock.now()).task["func"] == "orders.tasks.follow"
+    assert (
+        OrmQ.objects.get(key=housekeeping_queue("binance"), lock__lte=clock.now()).task["func"] == "orders.tasks.follow"
+    )
     assert Fill.objects.filter(order_id=order).count() == 1
     prints(engine, "58990", "0.02", "SELL")
     comes_to_rest(engine)

@@ -31,7 +31,7 @@ def call(engine: Engine, base: str, method: str, path: str, body: Any = None) ->
 
 
 def test_two_clusters_and_four_clients_at_once(engine: Engine, processes: Processes) -> None:
-    for queue in ("submit-binance", "submit-binance", "cancel-binance", "housekeeping"):
+    for queue in ("submit-binance", "submit-binance", "cancel-binance", "housekeeping-binance"):
         processes.manage("run_cluster", queue)
     processes.manage("run_ticker")
     base = web.start_web(processes)
