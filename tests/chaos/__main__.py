@@ -31,7 +31,7 @@ from tests.web import free_port
 
 ACCOUNTS = ["sim-binance", "sim-btcturk"]
 CLIENTS_EACH = 2
-START_S = 90.0
+START_S = 240.0
 REST_S = 420.0
 """BTCTurk grants few readings a minute, and what is unknown waits until every trade is explained."""
 LONG_ENOUGH_S = 45.0

@@ -189,7 +189,7 @@ class DatabaseDeaths(Mischief):
     """PostgreSQL dies as in a crash; the supervisor starts it again."""
 
     def __init__(self, seed: int, data_dir: Path):
-        super().__init__("database", seed, (15, 25))
+        super().__init__("database", seed, (30, 50))
         self._folder = data_dir / "postgres"
         self._postgres = EmbeddedPostgres(self._folder)
 
