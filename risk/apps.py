@@ -1,5 +1,7 @@
 """App registration."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -8,3 +10,7 @@ class RiskConfig(AppConfig):
 
     name = "risk"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Make known what speaks against lifting a monitor's latch."""
+        import_module("risk.monitors.losses")

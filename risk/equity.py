@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from decimal import Decimal
 
 from django.conf import settings
 
 from execution_project.common import clock
 from positions.models import EquitySeries
-
-MAX_EQUITY_AGE = timedelta(seconds=60)
-"""An older valuation says nothing any more (docs/risk-controls.md §1, control 19)."""
+from risk.inputs import MAX_EQUITY_AGE
 
 
 def equity_of(mode: str) -> Decimal | None:

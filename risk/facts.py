@@ -98,6 +98,26 @@ class Counted:
     reducing: Decimal = Decimal(0)
 
 
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """How the equity of one scope (``global``, ``account:main``) stands against what it was.
+
+    ``known_at``: when its equity was last known. ``begun``: whether there is a NAV to measure from. The rest is of the
+    last valuation that was complete; fractions, and amounts in the reporting currency; None where a reference is not
+    positive. ``confirmed``: whether all its marks were. ``opening``: equity as the day began.
+    """
+
+    scope: str
+    known_at: datetime | None
+    begun: bool
+    confirmed: bool = True
+    equity: Decimal | None = None
+    drawdown: Decimal | None = None
+    drawdown_amount: Decimal | None = None
+    daily_loss: Decimal | None = None
+    opening: Decimal | None = None
+
+
 class Book(Protocol):
     """What is held and live in one mode, with prices; the gate's inputs are one, and so is what usage is read from."""
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
 from execution_project.common.money import CONTEXT, round_down, round_up
-from risk.facts import Counted, Depth, Held, Live, Mark, Prior, Resting, mark_of
+from risk.facts import Counted, Depth, Held, Live, Losses, Mark, Prior, Resting, mark_of
 from risk.intent import Intent
 
 SLIPPAGE = Decimal("0.005")
@@ -15,6 +15,8 @@ MAX_QUOTE_AGE = timedelta(seconds=5)
 AHEAD = timedelta(seconds=5)
 """A stamp that lies further in the future is of a clock that ran ahead, and says nothing."""
 MAX_BALANCE_AGE = timedelta(seconds=60)
+MAX_EQUITY_AGE = timedelta(seconds=60)
+"""An older valuation says nothing any more (docs/risk-controls.md §1, control 19)."""
 # Three missed rounds of each part of the reconciliation.
 MAX_RECONCILIATION_AGE = {
     "orders": timedelta(seconds=90),
@@ -119,6 +121,7 @@ class GateInputs:
     priors: tuple[Prior, ...] = ()
     counted: tuple[Counted, ...] = ()
     equity: Decimal | None = None  # in the reporting currency; None when it is not known
+    losses: tuple[Losses, ...] = ()
     clipped_from: Decimal | None = None  # what a reduce-only sale asked for before it was cut down to what is held
 
     @property

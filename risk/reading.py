@@ -20,11 +20,19 @@ from django.db import connection
 from exchanges.models import Instrument, Quote
 from execution_project.common import clock
 from execution_project.common.money import CONTEXT, round_down, round_up
-from risk.controls.catalogue import CATALOGUE, OF_DEPTH, OF_EQUITY, OF_EXPOSURE, OF_LIVE_ORDERS, OF_TURNOVER
-from risk.equity import MAX_EQUITY_AGE
-from risk.facts import Counted, Depth, Held, Live, Mark, Prior, Resting
-from risk.inputs import CASH_ASSETS, GateInputs, LimitVersion, Price, Reconciled, StateOfScope
+from risk.controls.catalogue import (
+    CATALOGUE,
+    OF_DEPTH,
+    OF_EQUITY,
+    OF_EXPOSURE,
+    OF_LIVE_ORDERS,
+    OF_LOSS,
+    OF_TURNOVER,
+)
+from risk.facts import Counted, Depth, Held, Live, Losses, Mark, Prior, Resting
+from risk.inputs import CASH_ASSETS, MAX_EQUITY_AGE, GateInputs, LimitVersion, Price, Reconciled, StateOfScope
 from risk.intent import Intent, scope_name
+from risk.losses import READ_LOSSES, losses_since, parsed_losses
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +45,12 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What else is read before the lock, where a limit asks for it: the book, marks and equity."""
+    """What else is read before the lock, where a limit asks for it: the book, marks, equity and what was lost of it."""
 
     depth: Depth | None = None
     marks: tuple[Mark, ...] = ()
     equity: Decimal | None = None
+    losses: tuple[Losses, ...] = ()
 
 
 NOTHING_SEEN = Surroundings()
@@ -104,7 +113,8 @@ def _turned(price: Price) -> Price:
         return Price(price.symbol, round_down(1 / price.ask), round_up(1 / price.bid), price.confirmed_at)
 
 
-_READ_SURROUNDINGS = Numbered.of("""
+_READ_SURROUNDINGS = Numbered.of(
+    """
 WITH named AS MATERIALIZED (SELECT DISTINCT control FROM risk_limit WHERE mode = %(mode)s AND value IS NOT NULL)
 SELECT
   CASE WHEN %(market_order)s::bool AND EXISTS (SELECT 1 FROM named WHERE control = ANY(%(of_depth)s::text[])) THEN
@@ -121,14 +131,17 @@ SELECT
       WHERE i.mode = %(mode)s AND i.quote_asset = ANY(%(quotes)s::text[]) AND q.bid > 0 AND q.bid < q.ask
         AND (i.base_asset = ANY(%(bases)s::text[])
              OR i.base_asset IN (SELECT h.asset FROM positions_holding h JOIN exchanges_account a ON a.id = h.account_id
-                                  WHERE a.mode = %(mode)s AND h.quantity <> 0))) END
-""")
+                                  WHERE a.mode = %(mode)s AND h.quantity <> 0))) END,
+  CASE WHEN EXISTS (SELECT 1 FROM named WHERE control = ANY(%(of_loss)s::text[])) THEN
+    (SELECT jsonb_agg(to_jsonb(x)) FROM ($LOSSES) x) END
+""".replace("$LOSSES", READ_LOSSES)
+)
 
 
 def read_surroundings(intent: Intent) -> Surroundings:
     """What needs no lock besides the prices: nothing but one small question where no limit asks for more."""
     currency = settings.EXEC_REPORTING_CURRENCY
-    levels, confirmed_at, equity, quotes = _prepared(
+    levels, confirmed_at, equity, quotes, losses = _prepared(
         _READ_SURROUNDINGS,
         {
             "mode": intent.mode,
@@ -141,13 +154,18 @@ def read_surroundings(intent: Intent) -> Surroundings:
             "of_marks": [*OF_EXPOSURE, "max_divergence"],
             "quotes": sorted({currency, *CASH_ASSETS}),
             "bases": sorted({intent.base_asset, intent.quote_asset, currency}),
+            "of_loss": list(OF_LOSS),
+            "modes": [intent.mode],
+            "owners": ["", intent.account, intent.strategy or ""],
+            "points_since": losses_since(clock.now()),
         },
     )
     depth = None
     if levels is not None and confirmed_at is not None:
         bids, asks = (tuple((Decimal(p), Decimal(q)) for p, q in side) for side in _parsed(levels))
         depth = Depth(bids, asks, confirmed_at)
-    return Surroundings(depth, marks_of(_parsed(quotes) or [], currency), equity)
+    seen = tuple(parsed_losses(_parsed(losses) or []).values())
+    return Surroundings(depth, marks_of(_parsed(quotes) or [], currency), equity, seen)
 
 
 def marks_of(quotes: list[list[Any]], currency: str) -> tuple[Mark, ...]:
@@ -326,6 +344,7 @@ def read_inputs(
             for control, kind, key, increasing, reducing in _parsed(counted) or ()
         ),
         equity=surroundings.equity,
+        losses=surroundings.losses,
     )
     return inputs, int(seq)
 

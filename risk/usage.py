@@ -13,18 +13,20 @@ from exchanges.models import Quote
 from execution_project.common import clock
 from execution_project.common.money import CONTEXT, round_up
 from positions.models import Holding
-from risk.controls.catalogue import CATALOGUE, OF_EXPOSURE, OF_RATE, OF_TURNOVER
+from risk.controls.catalogue import CATALOGUE, OF_EXPOSURE, OF_LOSS, OF_RATE, OF_TURNOVER
+from risk.controls.losing import loss_of
 from risk.equity import equity_of
 from risk.exposure import exposure_of, gross, live_orders, net, risky_assets, standing_at
-from risk.facts import Held, Live, Mark, mark_of
+from risk.facts import Held, Live, Losses, Mark, mark_of
 from risk.inputs import CASH_ASSETS
 from risk.intent import scope_name
 from risk.limits import in_force
+from risk.losses import losses_of
 from risk.models import Decision, Limit, Reservation
 from risk.reading import marks_of
 
 OF_ONE_ORDER = frozenset(
-    name for name in CATALOGUE if name not in {*OF_EXPOSURE, *OF_RATE, *OF_TURNOVER, "max_working_orders"}
+    name for name in CATALOGUE if name not in {*OF_EXPOSURE, *OF_LOSS, *OF_RATE, *OF_TURNOVER, "max_working_orders"}
 )
 """Limits that look at one order alone: nothing uses them up."""
 
@@ -53,7 +55,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is held and live in one mode now, with prices and equity."""
+    """What is held and live in one mode now, with prices, equity and what was lost of it."""
 
     mode: str
     now: datetime
@@ -62,6 +64,7 @@ class Standing:
     live: tuple[Live, ...]
     marks: tuple[Mark, ...]
     equity: Decimal | None
+    losses: tuple[Losses, ...] = ()
 
     def mark(self, asset: str) -> Decimal | None:
         """Reporting currency per unit, None when no price of at most 60 s tells."""
@@ -118,6 +121,7 @@ def read_standing(mode: str) -> Standing:
         ),
         marks=marks_of(priced, currency),
         equity=equity_of(mode),
+        losses=losses_of(mode),
     )
 
 
@@ -137,6 +141,8 @@ def _usage(row: Limit, book: Standing) -> Usage:
         return Usage(row, used if name == "max_exchange_exposure" else _share(used, book))
     if name == "max_currency_exposure":
         return Usage(row, exposure_of(book, scope, row.scope_key), row.scope_key)
+    if name in OF_LOSS:
+        return Usage(row, loss_of(name, scope, book.losses, book.now))
     if name == "max_working_orders":
         return Usage(row, Decimal(live_orders(book, scope)))
     return Usage(row, _counted(row, book))

@@ -20,7 +20,7 @@ from execution_project.common.rights import EVERYTHING
 from orders.models import AbsenceEvidence, Break, Command, CommandKind, ExchangeOrder, Order
 from orders.reserving import set_reservation
 from positions.models import Fill, Holding, Position
-from risk.models import Circuit, Limit, Reservation
+from risk.models import Alert, Circuit, Limit, Reservation
 
 BY = Actor("key:tester", "a test", rights=EVERYTHING)
 PREFIX = "T1"
@@ -150,6 +150,22 @@ class LimitFactory(DjangoModelFactory):
     reason = "test"
     set_by = "key:tester"
     set_at = factory.LazyFunction(clock.now)
+
+
+class AlertFactory(DjangoModelFactory):
+    """A warning that stands and that nobody has taken."""
+
+    class Meta:
+        model = Alert
+
+    kind = "limit"
+    key = factory.Sequence(lambda n: f"max_drawdown/sandbox/account:main/{n}")
+    severity = "warning"
+    scope = "account:main"
+    mode = "sandbox"
+    subject = "50 % reached"
+    raised_at = factory.LazyFunction(clock.now)
+    told_at = factory.LazyFunction(clock.now)
 
 
 class StrategyFactory(DjangoModelFactory):

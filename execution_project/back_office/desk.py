@@ -33,8 +33,9 @@ from orders.models import Break, BreakStatus, Order
 from positions.booking import fees_of
 from positions.models import Fill, Position
 from positions.warnings import standing_warnings
+from risk.alerts import standing_alerts
 from risk.inputs import MAX_BALANCE_AGE, MAX_QUOTE_AGE
-from risk.models import State, TradingState
+from risk.models import Alert, State, TradingState
 
 ROWS = 10
 ACCOUNTS_SHOWN = 50
@@ -143,6 +144,7 @@ class Desk:
     troubles: list[Trouble]
     refusals: list[Refusal]
     proposals: list[Approval]
+    alerts: list[Alert]
     breaks: list[BreakLine]
     breaks_words: str
     breaks_overview: Overview
@@ -199,6 +201,7 @@ def read_desk() -> Desk:
         troubles=_troubles(now),
         refusals=_refusals(),
         proposals=list(open_approvals()[:ROWS]),
+        alerts=list(standing_alerts()[:ROWS]),
         breaks=[BreakLine(row, age_bucket_of(row)) for row in breaks.select_related("account").order_by("-id")[:ROWS]],
         breaks_overview=overview_of(breaks),
         breaks_words=capped_count(breaks.values("id"))[1],

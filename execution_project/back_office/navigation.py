@@ -36,6 +36,7 @@ GROUPS: list[tuple[str, list[Entry]]] = [
         "Risk",
         [
             ("Trading states", "risk.TradingState", "traffic"),
+            ("Alerts", "risk.Alert", "notifications_active"),
             ("Kills", "risk.KillEpisode", "emergency_home"),
             ("Limits", "risk.Limit", "speed"),
             ("Decisions", "risk.Decision", "gavel"),

@@ -26,7 +26,7 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # django-unfold ha
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """The acts and the live fragments first, then the model pages."""
         # models can only be imported once the apps are ready, and the site is made before
-        from execution_project.back_office import acts, kill_acts, limit_acts, live
+        from execution_project.back_office import acts, alert_acts, kill_acts, limit_acts, live
 
         def act(view: Callable[..., HttpResponseBase]) -> Any:
             return self.admin_view(view)
@@ -42,6 +42,11 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # django-unfold ha
             path("acts/resolve/<uuid:order_id>", act(acts.ResolveOrderAct.as_view()), name="act_resolve_order"),
             path("acts/break/<uuid:break_id>/take", act(acts.AcknowledgeAct.as_view()), name="act_acknowledge_break"),
             path("acts/break/<uuid:break_id>/end", act(acts.ResolveBreakAct.as_view()), name="act_resolve_break"),
+            path(
+                "acts/alert/<uuid:alert_id>",
+                act(alert_acts.AcknowledgeAlertAct.as_view()),
+                name="act_acknowledge_alert",
+            ),
             path("acts/circuit/<int:circuit_id>", act(acts.CloseCircuitAct.as_view()), name="act_close_circuit"),
             path("acts/limit", act(limit_acts.LimitAct.as_view()), name="act_limit"),
             path("acts/sync/<int:account_id>", act(acts.SyncAct.as_view()), name="act_sync"),

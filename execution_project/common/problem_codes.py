@@ -45,6 +45,7 @@ _BY_STATUS: dict[int, tuple[str, ...]] = {
     404: (
         "NOT_FOUND",
         "UNKNOWN_ACCOUNT",
+        "UNKNOWN_ALERT",
         "UNKNOWN_ORDER",
         "UNKNOWN_API_KEY",
         "UNKNOWN_APPROVAL",
@@ -148,6 +149,8 @@ _BY_STATUS: dict[int, tuple[str, ...]] = {
         "MAX_EXCHANGE_SHARE",
         "MAX_CURRENCY_EXPOSURE",
         "MAX_WORKING_ORDERS",
+        "MAX_DAILY_LOSS",
+        "MAX_DRAWDOWN",
         "MAX_TURNOVER",
         "TURNOVER_UNKNOWN",
         "BALANCE_UNKNOWN",

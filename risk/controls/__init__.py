@@ -9,6 +9,8 @@ from risk.controls import (
     book_exposure,
     concentration,
     counterparty,
+    daily_loss,
+    drawdown,
     duplicates,
     funds,
     health,
@@ -51,6 +53,8 @@ CONTROLS: tuple[Callable[[GateInputs], ControlResult | tuple[ControlResult, ...]
     counterparty.evaluate,
     working_orders.evaluate,
     turnover.evaluate,
+    daily_loss.evaluate,
+    drawdown.evaluate,
 )
 
 # Every bound that is a stored limit, by the name that limits carry.

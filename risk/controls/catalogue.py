@@ -12,6 +12,7 @@ from datetime import timedelta
 BLOCK, WARN = "BLOCK", "WARN"
 EVERYWHERE = ("global", "exchange", "account", "strategy", "symbol")
 BOOKS = ("global", "exchange", "account", "strategy")
+SERIES = ("global", "account", "strategy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,21 @@ _ALL = (
         "How many of our own live orders at the exchange a new one could trade with.",
         reducing=True,
     ),
+    # No caps: a loss that equals its limit breaks it.
+    LimitSpec(
+        "max_daily_loss",
+        19,
+        "reporting currency",
+        SERIES,
+        "Equity as the day (UTC) began, plus its flows, less equity.",
+    ),
+    LimitSpec(
+        "max_daily_loss_fraction", 19, "fraction", SERIES, "The same against the equity with which the day began."
+    ),
+    LimitSpec("max_drawdown", 20, "fraction", SERIES, "How far NAV has fallen from its highest ever."),
+    LimitSpec(
+        "max_drawdown_amount", 20, "reporting currency", SERIES, "How far equity has fallen from its highest ever."
+    ),
     LimitSpec("max_quote_age", 22, "seconds", EVERYWHERE, "Age of the instrument's price.", reducing=True),
     LimitSpec("max_spread", 22, "fraction", EVERYWHERE, "(ask − bid) / mid.", reducing=True),
     LimitSpec(
@@ -193,6 +209,8 @@ OF_EXPOSURE = (
 )
 """Limits that need holdings and their prices."""
 OF_EQUITY = ("max_concentration", "max_exchange_share")
+OF_LOSS = tuple(spec.name for spec in _ALL if spec.number in {19, 20})
+"""Limits that monitors watch in the series of equity, each scope in its own."""
 OF_DEPTH = ("market_slippage", "market_slippage_exit")
 OF_LIVE_ORDERS = (*OF_EXPOSURE, "max_working_orders")
 OF_RATE = tuple(spec.name for spec in _ALL if spec.number == 13)

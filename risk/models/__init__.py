@@ -1,5 +1,6 @@
 """May we: trading state, limits, decisions, reservations and the exposure row. Risk reads no order."""
 
+from risk.models.alerts import Alert, AlertKind, AlertSeverity
 from risk.models.circuits import Circuit
 from risk.models.decisions import Decision, DecisionKind
 from risk.models.kill import (
@@ -16,6 +17,9 @@ from risk.models.reservations import Exposure, Reservation
 from risk.models.state import ScopeKind, State, TradingState
 
 __all__ = [
+    "Alert",
+    "AlertKind",
+    "AlertSeverity",
     "Circuit",
     "Decision",
     "DecisionKind",

@@ -82,7 +82,7 @@ def _stated(node: ast.Call) -> str | None:
     """The code that a call of one of these states in so many words."""
     name = node.func.id if isinstance(node.func, ast.Name) else ""
     problems = {"Problem": 1, "_refuse": 0, "_breach": 0, "ControlResult": 3}
-    controls = {"Observation": 1, "_said": 1, "observation": 2, "with_this_order": 3, "_with_this": 3}
+    controls = {"Observation": 1, "_said": 1, "observation": 2, "with_this_order": 3, "_with_this": 3, "judge_loss": 2}
     place = (problems | controls).get(name)
     if place is None or len(node.args) <= place:
         return None

@@ -24,7 +24,7 @@ from orders.models import Order
 from risk.models import TradingState
 from tests.commands import Ran, our_commands, row_counts, run, run_program
 from tests.engines import BY, Engine, drain
-from tests.factories import BreakFactory
+from tests.factories import AlertFactory, BreakFactory
 from tests.processes import ROOT
 from tests.waiting import wait_until
 
@@ -343,6 +343,7 @@ def test_books_open_with_what_a_dry_run_shows(engine: Engine) -> None:
 ARGUMENTS: dict[str, list[str]] = {
     "add_account": ["new", "--exchange", "binance", "--mode", "paper"],
     "add_strategy": ["new"],
+    "alerts": ["--ack", "ALERT"],
     "approve": ["APPROVAL", "--reason", "x"],
     "cancel_order": ["ORDER"],
     "correct_fill": ["01990000-0000-7000-8000-000000000000", "bust", "--reason", "the exchange took it back"],
@@ -385,6 +386,7 @@ def test_every_command_answers_in_json_and_a_dry_run_writes_nothing(
         "ACCOUNT": engine.account.name,
         "KEY": engine.api_key.split("_")[1],
         "APPROVAL": str(request_approval("lift_latch", "global", reason="x", by=BY).id),
+        "ALERT": str(AlertFactory().id),
         "BREAK": str(BreakFactory(account=engine.account).id),
     }
     rehearsed: set[str] = set()

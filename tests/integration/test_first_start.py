@@ -21,6 +21,7 @@ from execution_project.common.models import ApiKey
 from orders import notifications
 from orders.api import waiting
 from orders.models import Order
+from positions.equity import value_mode
 from positions.models import Holding
 from risk.models import Limit
 from tests.engines import drain, make_engine
@@ -98,6 +99,7 @@ def test_demo_orders_are_placed_through_the_api(
     account = Account.objects.get(name="sim-binance")
     sync_quotes(account)
     sync_balances(account)
+    value_mode(account.mode)
     output = StringIO()
     call_command("place_demo_orders", stdout=output)
     lines = output.getvalue().splitlines()

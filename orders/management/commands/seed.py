@@ -31,7 +31,13 @@ PAPER_ACCOUNT = "paper-binance"
 STREAM_PATHS = {Exchange.BINANCE: "/ws-api/v3", Exchange.BTCTURK: "/ws"}
 STRATEGY = "demo"
 API_KEY_NAME = "first"
-ACCOUNT_LIMITS = {"max_order_notional": "25000", "max_working_orders": "200", "max_order_rate_1s": "50"}
+ACCOUNT_LIMITS = {
+    "max_order_notional": "25000",
+    "max_working_orders": "200",
+    "max_order_rate_1s": "50",
+    "max_drawdown": "0.1",
+    "max_daily_loss_fraction": "0.02",
+}
 # Whoever tries the engine out repeats orders and meets their own: that warns, what costs money blocks.
 LIMITS = (
     ("price_collar", "0.05", "BLOCK"),
@@ -42,6 +48,8 @@ LIMITS = (
     ("duplicate_window", "5", "WARN"),
     ("self_match", "0", "WARN"),
 )
+# What is spent on fees by somebody who buys and sells for fun is much of what so small a strategy owns.
+STRATEGY_LIMITS = (("max_drawdown", "0.05", "WARN"),)
 # A host of its own for each exchange, as in earnest: a pause or a ban of the one does not hold up the other.
 HOSTS = {Exchange.BINANCE: "127.0.0.1", Exchange.BTCTURK: "localhost"}
 BALANCES = {
@@ -68,6 +76,8 @@ class Command(BaseCommand):
         for mode in sorted(set(Account.objects.values_list("mode", flat=True))):
             for control, value, enforcement in LIMITS:
                 self._seed_limit(control, mode, "global", "", value, enforcement)
+            for control, value, enforcement in STRATEGY_LIMITS:
+                self._seed_limit(control, mode, "strategy", STRATEGY, value, enforcement)
         run = Path(settings.EXEC_DATA_DIR) / "run"
         run.mkdir(parents=True, exist_ok=True)
         api_key = self._secret(run / "api-key", self._new_api_key)
