@@ -148,6 +148,11 @@ class Order(models.Model):
             models.Index(fields=["idempotency_key", "created_by"], name="order_idempotency_key"),
             models.Index(fields=["status", "id"], name="order_status"),
             models.Index(fields=["kill_id", "id"], name="order_of_kill", condition=Q(kill_id__isnull=False)),
+            models.Index(
+                fields=["strategy", "id"],
+                name="order_filled_of_strategy",
+                condition=Q(strategy__isnull=False, filled_quantity__gt=0),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -27,7 +27,7 @@ from execution_project.common.admin_values import (
 )
 from execution_project.common.read_only_admin import ReadOnlyAdmin, may
 from execution_project.common.rights import Right
-from risk import alert_admin, kill_admin  # noqa: F401  they register their pages
+from risk import alert_admin, kill_admin, pause_admin  # noqa: F401  they register their pages
 from risk.intent import scope_name
 from risk.models import Circuit, Decision, Limit, Reservation, State, TradingState
 

@@ -1,7 +1,5 @@
 """App registration."""
 
-from importlib import import_module
-
 from django.apps import AppConfig
 
 
@@ -12,5 +10,5 @@ class RiskConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Make known what speaks against lifting a monitor's latch."""
-        import_module("risk.monitors.losses")
+        """Register what holds a monitor's latch, which is found by being imported."""
+        from risk.monitors import losses, volatility  # noqa: F401

@@ -118,6 +118,16 @@ class Losses:
     opening: Decimal | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A scope of the order that takes nothing that increases exposure until a moment."""
+
+    control: str
+    scope: str
+    until: datetime
+    reason: str
+
+
 class Book(Protocol):
     """What is held and live in one mode, with prices; the gate's inputs are one, and so is what usage is read from."""
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 
 from execution_project.common.money import CONTEXT, round_down, round_up
-from risk.facts import Counted, Depth, Held, Live, Losses, Mark, Prior, Resting, mark_of
+from risk.facts import Counted, Depth, Held, Live, Losses, Mark, Paused, Prior, Resting, mark_of
 from risk.intent import Intent
 
 SLIPPAGE = Decimal("0.005")
@@ -120,6 +120,7 @@ class GateInputs:
     opposite: tuple[Resting, ...] = ()
     priors: tuple[Prior, ...] = ()
     counted: tuple[Counted, ...] = ()
+    paused: tuple[Paused, ...] = ()
     equity: Decimal | None = None  # in the reporting currency; None when it is not known
     losses: tuple[Losses, ...] = ()
     clipped_from: Decimal | None = None  # what a reduce-only sale asked for before it was cut down to what is held

@@ -21,7 +21,7 @@ from exchanges.models import Instrument, Quote
 from execution_project.common import clock
 from execution_project.common.money import CONTEXT, round_down, round_up
 from risk.controls.catalogue import (
-    CATALOGUE,
+    AT_THE_GATE,
     OF_DEPTH,
     OF_EQUITY,
     OF_EXPOSURE,
@@ -29,7 +29,7 @@ from risk.controls.catalogue import (
     OF_LOSS,
     OF_TURNOVER,
 )
-from risk.facts import Counted, Depth, Held, Live, Losses, Mark, Prior, Resting
+from risk.facts import Counted, Depth, Held, Live, Losses, Mark, Paused, Prior, Resting
 from risk.inputs import CASH_ASSETS, MAX_EQUITY_AGE, GateInputs, LimitVersion, Price, Reconciled, StateOfScope
 from risk.intent import Intent, scope_name
 from risk.losses import READ_LOSSES, losses_since, parsed_losses
@@ -263,12 +263,16 @@ SELECT nextval('risk_gate_seq'),
             AND CASE l.scope_kind WHEN 'global' THEN true WHEN 'exchange' THEN d.exchange = l.scope_key
                      WHEN 'account' THEN d.account_name = l.scope_key WHEN 'strategy' THEN d.strategy = l.scope_key
                      WHEN 'symbol' THEN d.symbol = l.scope_key ELSE false END) n
-      WHERE l.value IS NOT NULL) END
+      WHERE l.value IS NOT NULL) END,
+  (SELECT jsonb_agg(jsonb_build_array(p.control, p.scope_kind, p.scope_key, p.until, p.reason))
+     FROM risk_pause p
+     JOIN unnest(%(kinds)s::text[], %(keys)s::text[]) AS w(k, v) ON p.scope_kind = w.k AND p.scope_key = w.v
+    WHERE p.mode = %(mode)s AND p.until > %(now)s::timestamptz)
 FROM (SELECT 1) one
 LEFT JOIN exchanges_balance b ON b.account_id = %(account_id)s AND b.asset = %(asset)s
 LEFT JOIN exchanges_accountfreshness f ON f.account_id = %(account_id)s
 """)
-_WINDOWS = [spec for spec in CATALOGUE.values() if spec.window is not None]
+_WINDOWS = [spec for spec in AT_THE_GATE.values() if spec.window is not None]
 
 
 def read_inputs(
@@ -303,7 +307,7 @@ def read_inputs(
             "of_value": [spec.name in OF_TURNOVER for spec in _WINDOWS],
         },
     )
-    reconciled, (own, held, live, opposite, priors, counted) = rest[:4], rest[4:]
+    reconciled, (own, held, live, opposite, priors, counted, paused) = rest[:4], rest[4:]
     inputs = GateInputs(
         intent=intent,
         now=now,
@@ -342,6 +346,10 @@ def read_inputs(
         counted=tuple(
             Counted(control, scope_name(kind, key), Decimal(increasing), Decimal(reducing))
             for control, kind, key, increasing, reducing in _parsed(counted) or ()
+        ),
+        paused=tuple(
+            Paused(control, scope_name(kind, key), datetime.fromisoformat(until), reason)
+            for control, kind, key, until, reason in _parsed(paused) or ()
         ),
         equity=surroundings.equity,
         losses=surroundings.losses,

@@ -28,12 +28,12 @@ from risk.reading import marks_of
 OF_ONE_ORDER = frozenset(
     name for name in CATALOGUE if name not in {*OF_EXPOSURE, *OF_LOSS, *OF_RATE, *OF_TURNOVER, "max_working_orders"}
 )
-"""Limits that look at one order alone: nothing uses them up."""
+"""Limits that look at one order alone, and those of monitors: nothing uses them up here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A limit that counts, with what is used of it; ``used`` None where one order alone is looked at, or not known."""
+    """A limit that counts, with what is used of it; ``used`` None where nothing adds up, or it is not known."""
 
     limit: Limit
     used: Decimal | None

@@ -12,7 +12,7 @@ from execution_project.common.clock import rfc3339
 from execution_project.common.money import plain_or_none
 from risk.api.documents import time_or_none
 from risk.controls.catalogue import CATALOGUE
-from risk.models import Enforcement, Limit, LimitScopeKind
+from risk.models import Enforcement, Limit, LimitScopeKind, Pause
 from risk.usage import Usage
 
 LIMIT_SCOPE_SCHEMA: dict[str, Any] = {
@@ -79,12 +79,22 @@ class LimitsSerializer(serializers.Serializer[Any]):
 class UsageSerializer(LimitSerializer):
     """A limit with what is used of it."""
 
-    used = DecimalString(allow_null=True, help_text="null: it looks at one order alone, or a price is missing.")
+    used = DecimalString(allow_null=True, help_text="null: it is of one order or a monitor, or a price is missing.")
     headroom = DecimalString(allow_null=True, help_text="value − used; negative when facts went beyond it.")
     share = DecimalString(allow_null=True, help_text="used / value, four decimals.")
     subject = serializers.CharField(
         allow_blank=True, help_text="Of a limit per asset: the asset that uses most, or has no price."
     )
+
+
+class PauseSerializer(serializers.Serializer[Any]):
+    """A scope that takes only what reduces until a time, and goes on by itself then."""
+
+    scope = LimitScopeField()
+    control = serializers.CharField(help_text="The limit that was met.")
+    reason = serializers.CharField()
+    began_at = serializers.DateTimeField()
+    until = serializers.DateTimeField()
 
 
 class RiskSerializer(serializers.Serializer[Any]):
@@ -94,6 +104,7 @@ class RiskSerializer(serializers.Serializer[Any]):
     reporting_currency = serializers.CharField()
     as_of = serializers.DateTimeField()
     limits = UsageSerializer(many=True)
+    pauses = PauseSerializer(many=True, help_text="Those that stand now, the last to end first.")
 
 
 def limit_document(row: Limit) -> dict[str, Any]:
@@ -123,4 +134,15 @@ def usage_document(usage: Usage) -> dict[str, Any]:
         "headroom": plain_or_none(usage.headroom),
         "share": plain_or_none(usage.share),
         "subject": usage.subject,
+    }
+
+
+def pause_document(row: Pause) -> dict[str, Any]:
+    """A pause as ``PauseSerializer`` describes it."""
+    return {
+        "scope": "global" if row.scope_kind == "global" else {row.scope_kind: row.scope_key},
+        "control": row.control,
+        "reason": row.reason,
+        "began_at": rfc3339(row.began_at),
+        "until": rfc3339(row.until),
     }

@@ -24,11 +24,12 @@ from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from risk.api import schema
 from risk.api.decision_documents import listed_decision
-from risk.api.limit_documents import limit_document, usage_document
+from risk.api.limit_documents import limit_document, pause_document, usage_document
 from risk.api.scopes import storable
 from risk.controls.catalogue import CATALOGUE
 from risk.limits import Change, in_force, limit_scope_exists, mode_of_scope, newest, propose, tighten_or_set
 from risk.models import Decision, DecisionKind, Enforcement, LimitScopeKind
+from risk.pausing import standing
 from risk.usage import usage_of
 
 FIELDS = frozenset({"control", "scope", "mode", "value", "enforcement", "expires_at", "reason"})
@@ -169,6 +170,7 @@ class RiskView(APIView):
             "reporting_currency": settings.EXEC_REPORTING_CURRENCY,
             "as_of": clock.rfc3339(clock.now()),
             "limits": [usage_document(usage) for usage in usage_of(mode)],
+            "pauses": [pause_document(row) for row in standing().filter(mode=mode).order_by("-until", "id")],
         }
         return Response(document)
 

@@ -19,6 +19,7 @@ from risk.controls import (
     max_order_notional,
     max_order_quantity,
     order_rate,
+    paused,
     permission,
     price_collar,
     reduce_only,
@@ -34,6 +35,7 @@ from risk.inputs import GateInputs
 
 CONTROLS: tuple[Callable[[GateInputs], ControlResult | tuple[ControlResult, ...]], ...] = (
     trading_state.evaluate,
+    paused.evaluate,
     health.evaluate,
     permission.evaluate,
     venue_filters.evaluate,

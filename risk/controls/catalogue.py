@@ -20,7 +20,8 @@ class LimitSpec:
     """One kind of limit.
 
     ``mandatory``: scope kinds where an order is denied while it is unset. ``reducing``: whether it is looked at for
-    orders that reduce exposure. ``higher_is_tighter``: a greater value lets less through.
+    orders that reduce exposure. ``higher_is_tighter``: a greater value lets less through. ``monitor``: a monitor looks
+    at it (``risk.monitors``, ``orders.monitors``), no control of the gate.
     """
 
     name: str
@@ -33,6 +34,7 @@ class LimitSpec:
     higher_is_tighter: bool = False
     enforcement: str = BLOCK
     window: timedelta | None = None
+    monitor: bool = False
 
 
 _ALL = (
@@ -195,8 +197,68 @@ _ALL = (
         "Between this price and the same asset's at another exchange.",
         reducing=True,
     ),
+    LimitSpec(
+        "max_repeated_executions",
+        16,
+        "orders",
+        ("global", "strategy"),
+        "Increasing orders of one strategy that filled since its books began or two persons lifted its latch.",
+        monitor=True,
+    ),
+    LimitSpec(
+        "max_rejects_60s",
+        17,
+        "requests",
+        ("global", "exchange", "account"),
+        "Requests of one account that its exchange refused within a minute.",
+        monitor=True,
+    ),
+    LimitSpec(
+        "max_unknown_60s",
+        17,
+        "requests",
+        ("global", "exchange", "account"),
+        "Requests of one account within a minute of which nobody knows what came of them.",
+        monitor=True,
+    ),
+    LimitSpec(
+        "max_losing_closes_1h",
+        21,
+        "orders",
+        ("account", "strategy"),
+        "Sales within an hour that realised a loss; then nothing increases for the cool_down.",
+        monitor=True,
+    ),
+    LimitSpec(
+        "cool_down",
+        21,
+        "seconds",
+        ("global", "account", "strategy"),
+        "How long a pause after max_losing_closes_1h lasts, at most a day; 900 where it is not set.",
+        higher_is_tighter=True,
+        monitor=True,
+    ),
+    LimitSpec(
+        "max_range_1m",
+        23,
+        "fraction",
+        ("global", "exchange", "symbol"),
+        "(highest mid − lowest mid) / lowest mid of one symbol within a minute; then it pauses for volatility_pause.",
+        monitor=True,
+    ),
+    LimitSpec(
+        "volatility_pause",
+        23,
+        "seconds",
+        ("global", "exchange", "symbol"),
+        "How long a pause after max_range_1m lasts, at most a day; 300 where it is not set.",
+        higher_is_tighter=True,
+        monitor=True,
+    ),
 )
 CATALOGUE: dict[str, LimitSpec] = {spec.name: spec for spec in _ALL}
+AT_THE_GATE: dict[str, LimitSpec] = {spec.name: spec for spec in _ALL if not spec.monitor}
+"""Those that a control of the gate looks at, for every order."""
 
 OF_EXPOSURE = (
     "max_asset_exposure",

@@ -13,6 +13,7 @@ from risk.models.kill import (
     KillVerdict,
 )
 from risk.models.limits import Enforcement, Limit, LimitScopeKind
+from risk.models.pauses import MidWindow, Pause
 from risk.models.reservations import Exposure, Reservation
 from risk.models.state import ScopeKind, State, TradingState
 
@@ -34,6 +35,8 @@ __all__ = [
     "KillVerdict",
     "Limit",
     "LimitScopeKind",
+    "MidWindow",
+    "Pause",
     "Reservation",
     "ScopeKind",
     "State",

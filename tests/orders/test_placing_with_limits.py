@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +20,7 @@ from positions.models import Holding
 from risk.controls.catalogue import CATALOGUE
 from risk.limits import tighten_or_set
 from risk.models import Decision, Reservation
+from risk.pausing import pause
 from tests.factories import (
     BY,
     AccountFactory,
@@ -176,3 +178,26 @@ def test_a_placement_takes_as_many_statements_under_every_limit_as_under_one(acc
         if "global" in spec.scopes:
             limit(control, "0.5" if "collar" in control else "9", enforcement="SHADOW")
     assert statements("third") == under_one
+
+
+def test_a_pause_of_any_scope_of_the_order_denies_what_increases_in_its_mode_alone(account: Account) -> None:
+    def pause_of(mode: str, kind: str, key: str) -> None:
+        length = timedelta(minutes=5)
+        given: dict[str, Any] = {
+            "control": "max_losing_closes_1h",
+            "length": length,
+            "reason": "losses",
+            "evidence": {},
+            "by": BY,
+        }
+        assert pause(mode, kind, key, **given) is not None
+
+    pause_of("paper", "account", account.name)
+    pause_of("sandbox", "account", "another")
+    assert ask(account, "before").order.status == "pending"
+    pause_of("sandbox", "account", account.name)
+    paused = ask(account, "during")
+    assert (paused.order.status, paused.order.reason) == ("denied", "COOLING_DOWN")
+    assert said(paused, "paused")["inputs"].keys() == {f"account:{account.name} max_losing_closes_1h"}
+    exit_ = ask(account, "exit", side="SELL", quantity=D("0.5"))
+    assert exit_.order.status == "pending"

@@ -11,6 +11,7 @@ from django.test import Client
 
 from execution_project.common import clock, ids
 from risk.models import Decision, Limit
+from risk.pausing import pause
 from risk.trading_state import halt, start
 from tests.factories import BY, CircuitFactory, LimitFactory, ReservationFactory, whole_order
 from tests.staff import same_queries, signed_in, text_of
@@ -142,3 +143,18 @@ def test_lists_take_the_same_statements_however_many_rows(auditor: Client) -> No
         make()
     for name in ("decision", "reservation", "limit", "tradingstate", "circuit"):
         assert same_queries(auditor, f"/admin/risk/{name}/", make) <= 14, name
+
+
+def test_a_pause_is_shown_with_its_end(auditor: Client) -> None:
+    given: dict[str, Any] = {
+        "length": timedelta(minutes=5),
+        "reason": "three losses",
+        "evidence": {"observed": "3"},
+        "by": BY,
+    }
+    row = pause("sandbox", "strategy", "momentum", control="max_losing_closes_1h", **given)
+    assert row is not None
+    listed = text_of(auditor.get("/admin/risk/pause/"))
+    for said in ("strategy:momentum", "paused", "three losses"):
+        assert said in listed, said
+    assert "Pause of strategy:momentum" in text_of(auditor.get(f"/admin/risk/pause/{row.id}/change/"))

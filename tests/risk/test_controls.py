@@ -11,7 +11,7 @@ import pytest
 
 from execution_project.common.actors import Actor
 from risk.controls import CONTROLS, funds, health, max_order_notional, reduce_only, trading_state, venue_filters
-from risk.controls.catalogue import CATALOGUE
+from risk.controls.catalogue import AT_THE_GATE
 from risk.controls.result import ControlResult
 from risk.gate import decide
 from risk.inputs import GateInputs, StateOfScope
@@ -306,7 +306,7 @@ def test_every_breach_is_reported_and_every_control_leaves_its_result() -> None:
     assert (decision.accepted, decision.gate_seq) == (False, 7)
     told = [result["control"] for result in decision.results] + decision.inputs["not_set"]
     assert len(told) == len(set(told)) > len(CONTROLS)
-    assert set(CATALOGUE) <= set(told)
+    assert set(AT_THE_GATE) <= set(told)
     assert (decision.actor, decision.decided_at, decision.order_id) == ("key:desk", NOW, given.intent.order_id)
 
 
@@ -327,6 +327,6 @@ def test_a_decision_keeps_what_it_saw_as_plain_text() -> None:
     assert by_control["funds"]["headroom"] == "939000"
     assert by_control["max_order_notional"]["limit"] == "1000000"
     assert [result["control"] for result in verdict.decision.results] == [
-        *("trading_state", "health", "venue_filters", "reduce_only", "max_order_notional", "funds")
+        *("trading_state", "paused", "health", "venue_filters", "reduce_only", "max_order_notional", "funds")
     ]
-    assert sorted(seen["not_set"]) == sorted(set(CATALOGUE) - {"max_order_notional"})
+    assert sorted(seen["not_set"]) == sorted(set(AT_THE_GATE) - {"max_order_notional"})

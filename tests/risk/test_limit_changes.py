@@ -19,6 +19,7 @@ from execution_project.common.rights import EVERYTHING
 from orders.placing import OrderRequest, place
 from risk.limits import Change, in_force, newest, propose, tighten_or_set
 from risk.models import Decision, Limit
+from risk.pausing import pause
 from risk.rehearsing import rehearse
 from risk.usage import usage_of
 from tests.commands import run
@@ -246,7 +247,23 @@ def test_usage_and_headroom_of_every_limit_in_one_call() -> None:
     assert seen["max_exchange_exposure"][0] == "33502.5"
     assert seen["max_turnover_1h"] == ("0", "10", "0", "")
     assert seen["max_order_notional"] == (None, None, None, "")
+    assert document["pauses"] == []
     assert [usage.limit.control for usage in usage_of("live")] == []
+
+
+def test_pauses_that_stand_are_shown_with_the_limits_of_their_mode() -> None:
+    given: dict[str, Any] = {"length": timedelta(minutes=5), "reason": "losses", "evidence": {}, "by": BY}
+    pause("sandbox", "account", "main", control="max_losing_closes_1h", **given)
+    pause("live", "symbol", "BTCUSDT", control="max_range_1m", **given)
+    with clock.using(clock.ManualClock(clock.now() - timedelta(minutes=6))):
+        pause("sandbox", "strategy", "over", control="max_losing_closes_1h", **given)
+    (shown,) = call("GET", "risk?mode=sandbox")[1]["pauses"]
+    assert (shown["scope"], shown["control"], shown["reason"]) == (
+        {"account": "main"},
+        "max_losing_closes_1h",
+        "losses",
+    )
+    assert shown["until"] > shown["began_at"]
 
 
 def ask(quantity: str = "0.01", key: str = "k", **changes: Any) -> Decision:

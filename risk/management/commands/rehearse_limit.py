@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from execution_project.common.money import plain
-from risk.controls import LIMITED
+from risk.controls.catalogue import AT_THE_GATE
 from risk.management.limit_command import HELP, LimitCommand, amount, limit_scope
 from risk.rehearsing import rehearse
 
@@ -29,7 +29,7 @@ class Command(LimitCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Control, scope, value, days, mode."""
-        parser.add_argument("control", choices=LIMITED)
+        parser.add_argument("control", choices=tuple(AT_THE_GATE))
         parser.add_argument("scope", type=limit_scope, help=HELP)
         parser.add_argument("value", type=amount, help="in the limit's unit (docs/risk-controls.md)")
         parser.add_argument("--days", type=days, default=30, help="default 30")
