@@ -12,6 +12,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/exec/schema", SchemaView.as_view(), name="schema"),
     path("api/exec/docs", DocsView.as_view(), name="docs"),
+    path("api/exec/", include("execution_project.common.api.urls")),
     path("api/exec/", include("exchanges.api.urls")),
     path("api/exec/", include("orders.api.urls")),
     path("api/exec/", include("positions.api.urls")),

@@ -40,11 +40,16 @@ class Rehearsal:
     would_deny: list[WouldDeny] = field(default_factory=list)
 
 
-def rehearse(control: str, mode: str, kind: str, key: str, value: Decimal, days: int) -> Rehearsal:
-    """Hold a value against every accepted decision of a scope in the last ``days`` days, oldest first."""
+def rehearse(
+    control: str, mode: str, kind: str, key: str, value: Decimal, days: int, *, most: int | None = None
+) -> Rehearsal:
+    """Hold a value against every accepted decision of a scope in the last ``days`` days, oldest first.
+
+    ``most``: no more than so many, the newest, for whoever waits for the answer.
+    """
     found, scope = Rehearsal(), scope_name(kind, key)
     tighter_is_higher = CATALOGUE[control].higher_is_tighter
-    for decision in _decisions(mode, kind, key, days):
+    for decision in _decisions(mode, kind, key, days, most):
         found.looked_at += 1
         result = next((each for each in decision.results if each["control"] == control), None)
         if result is not None and result["outcome"] == "not_applicable":
@@ -58,12 +63,14 @@ def rehearse(control: str, mode: str, kind: str, key: str, value: Decimal, days:
     return found
 
 
-def _decisions(mode: str, kind: str, key: str, days: int) -> Iterator[Decision]:
+def _decisions(mode: str, kind: str, key: str, days: int, most: int | None) -> Iterator[Decision]:
     rows = Decision.objects.filter(mode=mode, accepted=True, decided_at__gt=clock.now() - timedelta(days=days))
     if kind == LimitScopeKind.ASSET:
         rows = rows.filter(symbol__in=Instrument.objects.filter(mode=mode, base_asset=key).values("symbol"))
     elif kind != LimitScopeKind.GLOBAL:
         rows = rows.filter(**{{LimitScopeKind.ACCOUNT.value: "account_name"}.get(kind, kind): key})
+    if most is not None:
+        return reversed(rows.order_by("-decided_at")[:most])
     return rows.order_by("decided_at").iterator(chunk_size=CHUNK)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, localcontext
@@ -45,6 +46,18 @@ class Usage:
         return None if self.used is None or self.limit.value is None else self.limit.value - self.used
 
     @property
+    def why_not_known(self) -> str:
+        """Why ``used`` is None: ``off``, ``one_order`` (looks at one order alone), ``monitor`` (watches behaviour),
+        ``no_price``; empty: it is known."""
+        if self.used is not None:
+            return ""
+        if self.limit.value is None:
+            return "off"
+        if CATALOGUE[self.limit.control].monitor:
+            return "monitor"
+        return "one_order" if self.limit.control in OF_ONE_ORDER else "no_price"
+
+    @property
     def share(self) -> Decimal | None:
         """Used part of the limit, four decimals; None without a bound above zero."""
         if self.used is None or not self.limit.value:
@@ -71,13 +84,19 @@ class Standing:
         return Decimal(1) if asset == self.reporting_currency else mark_of(self.marks, asset, self.now)
 
 
-def usage_of(mode: str) -> list[Usage]:
-    """Every limit of a mode that counts now, with its usage, in the order of the table of limits."""
+def usage_of(mode: str, only: Q | None = None) -> list[Usage]:
+    """Every limit of a mode that counts now, with its usage, in the order of the table of limits; ``only`` of these.
+
+    How many queries it takes does not depend on how many limits there are.
+    """
     names = list(CATALOGUE)
-    rows = [row for row in in_force().filter(mode=mode) if row.control in CATALOGUE]
+    rows = [row for row in in_force().filter(only or Q(), mode=mode) if row.control in CATALOGUE]
+    if not rows:
+        return []
     rows.sort(key=lambda row: (names.index(row.control), row.scope_kind, row.scope_key))
     book = read_standing(mode)
-    return [_usage(row, book) for row in rows]
+    counted = _counted(rows, book)
+    return [Usage(row, counted[row.pk]) if row.pk in counted else _usage(row, book) for row in rows]
 
 
 def read_standing(mode: str) -> Standing:
@@ -143,24 +162,34 @@ def _usage(row: Limit, book: Standing) -> Usage:
         return Usage(row, exposure_of(book, scope, row.scope_key), row.scope_key)
     if name in OF_LOSS:
         return Usage(row, loss_of(name, scope, book.losses, book.now))
-    if name == "max_working_orders":
-        return Usage(row, Decimal(live_orders(book, scope)))
-    return Usage(row, _counted(row, book))
+    return Usage(row, Decimal(live_orders(book, scope)))
 
 
-def _counted(row: Limit, book: Standing) -> Decimal:
-    """Decisions, or the value accepted, within the limit's window; of decisions those that increase exposure."""
-    spec = CATALOGUE[row.control]
-    lately = Decision.objects.filter(mode=row.mode)
-    if spec.window is not None:
-        lately = lately.filter(decided_at__gt=book.now - spec.window)
-    if row.scope_kind != "global":
-        column = {"account": "account_name"}.get(row.scope_kind, row.scope_kind)
-        lately = lately.filter(**{column: row.scope_key})
-    if row.control in OF_RATE:
-        return Decimal(lately.filter(reducing=False).count())
-    total: Decimal | None = lately.filter(accepted=True).aggregate(total=Sum("notional"))["total"]
-    return total or Decimal(0)
+def _counted(rows: Sequence[Limit], book: Standing) -> dict[int, Decimal]:
+    """By the limit's key: decisions, or the value accepted, within its window; of decisions those that increase
+    exposure. One statement, over the longest of the windows."""
+    windows = {
+        row.pk: window
+        for row in rows
+        if row.value is not None and (window := CATALOGUE[row.control].window) is not None
+    }
+    if not windows:
+        return {}
+    sums: dict[str, Count | Sum] = {}
+    for row in rows:
+        if row.pk not in windows:
+            continue
+        within = Q(decided_at__gt=book.now - windows[row.pk])
+        if row.scope_kind != "global":
+            within &= Q(**{{"account": "account_name"}.get(row.scope_kind, row.scope_kind): row.scope_key})
+        name = f"limit_{row.pk}"
+        if row.control in OF_RATE:
+            sums[name] = Count("pk", filter=within & Q(reducing=False))
+        else:
+            sums[name] = Sum("notional", filter=within & Q(accepted=True))
+    lately = Decision.objects.filter(mode=book.mode, decided_at__gt=book.now - max(windows.values()))
+    found = lately.aggregate(**sums)
+    return {key: Decimal(found[f"limit_{key}"] or 0) for key in windows}
 
 
 def _largest(book: Standing, scope: str) -> tuple[str, Decimal | None]:

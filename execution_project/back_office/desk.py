@@ -19,9 +19,8 @@ from execution_project.back_office.scopes import Scope
 from execution_project.back_office.wording import age_of, capped_count
 from execution_project.clusters import DEAF_AFTER_S
 from execution_project.common import clock
-from execution_project.common.approvals import open_approvals
 from execution_project.common.chores import OVERDUE
-from execution_project.common.models import Approval, Chore, Event, QueueBeat
+from execution_project.common.models import Chore, Event, QueueBeat
 from execution_project.common.money import plain
 from execution_project.ticker import BEAT_NAME
 from orders.break_overview import Overview, age_bucket_of, overview_of
@@ -143,7 +142,6 @@ class Desk:
     beats: list[Beat]
     troubles: list[Trouble]
     refusals: list[Refusal]
-    proposals: list[Approval]
     alerts: list[Alert]
     breaks: list[BreakLine]
     breaks_words: str
@@ -200,7 +198,6 @@ def read_desk() -> Desk:
         beats=_beats(now),
         troubles=_troubles(now),
         refusals=_refusals(),
-        proposals=list(open_approvals()[:ROWS]),
         alerts=list(standing_alerts()[:ROWS]),
         breaks=[BreakLine(row, age_bucket_of(row)) for row in breaks.select_related("account").order_by("-id")[:ROWS]],
         breaks_overview=overview_of(breaks),

@@ -2,31 +2,69 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
 from exchanges.models import Mode
 from execution_project.back_office.acts import Act, Outcome
 from execution_project.back_office.effects import Effect
 from execution_project.back_office.forms import ReasonForm
+from execution_project.common.approvals import proposals_for
+from execution_project.common.models import Approval
 from execution_project.common.money import NotPlainDecimal, parse_decimal, plain_or_none
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from risk.controls.catalogue import CATALOGUE
 from risk.intent import scope_name
-from risk.limits import Change, described, limit_scope_exists, mode_of_scope, newest, propose, tighten_or_set
+from risk.limits import (
+    CHANGE_LIMIT,
+    Change,
+    described,
+    limit_scope_exists,
+    mode_of_scope,
+    newest,
+    propose,
+    spec_of,
+    tighten_or_set,
+)
 from risk.models import Enforcement, LimitScopeKind
+from risk.rehearsing import Rehearsal, rehearse
 
 OFF = "off"
+REHEARSED = 2000
+"""Decisions that the page holds a value against; the command rehearse_limit looks at all."""
+SHOWN = 20
 TEXT = {"class": "bo-input", "autocomplete": "off"}
 
 
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What the page says of a rehearsal."""
+
+    subject: str
+    days: int
+    found: Rehearsal
+
+    @property
+    def words(self) -> str:
+        """In a sentence."""
+        found = self.found
+        cut = ", the newest" if found.looked_at == REHEARSED else ""
+        said = f"Of {found.looked_at} accepted decisions of the last {self.days} d{cut}, "
+        said += f"{len(found.would_deny)} would have been denied by {self.subject}"
+        passed = f", {found.passed_over} were none of its business" if found.passed_over else ""
+        unknown = f", of {found.unknown} it cannot be told" if found.unknown else ""
+        return f"{said}{passed}{unknown}. Nothing was changed."
+
+
 class LimitForm(ReasonForm):
-    """One limit of one scope and mode."""
+    """One limit of one scope and mode; a rehearsal needs no reason."""
 
     control = forms.ChoiceField(
         label="Limit", choices=[(name, f"{spec.number} {name}") for name, spec in CATALOGUE.items()]
@@ -47,7 +85,13 @@ class LimitForm(ReasonForm):
         widget=forms.DateTimeInput(attrs=TEXT),
         help_text="Empty: for good. When it expires, the version before counts again.",
     )
-    field_order = ("control", "scope", "mode", "value", "enforcement", "expires_at", "reason")
+    days = forms.ChoiceField(
+        label="Days to rehearse",
+        required=False,
+        choices=[("1", "1"), ("7", "7"), ("30", "30")],
+        help_text="For a rehearsal alone: over which decisions the value is tried.",
+    )
+    field_order = ("control", "scope", "mode", "value", "enforcement", "expires_at", "days", "reason")
 
     def clean_scope(self) -> tuple[str, str]:
         """Kind and name of something that there is."""
@@ -87,6 +131,8 @@ class LimitAct(Act):
             "mode": query.get("mode", ""),
         }
         self.facts: list[tuple[str, str]] = []
+        self.rehearsed: Rehearsed | None = None
+        self.pending = self._pending(before.control, before.mode, kind, key) if before is not None else []
         if before is not None:
             self.start |= {"value": plain_or_none(before.value) or OFF, "enforcement": before.enforcement}
             spec = CATALOGUE.get(before.control)
@@ -96,9 +142,48 @@ class LimitAct(Act):
                 ("Set", f"{before.set_at:%Y-%m-%d %H:%M:%S} by {before.set_by}: {before.reason}"),
             ]
 
+    def form(self, answers: QueryDict | None = None) -> forms.Form:
+        """The form; nobody has to say why they only try a value."""
+        form = super().form(answers)
+        form.fields["reason"].required = not self._only_tried()
+        return form
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Change it, or show what the value would have denied."""
+        form = self.form(request.POST)
+        if not self._only_tried() or not form.is_valid():
+            return super().post(request, **kwargs)
+        if form.cleaned_data["value"] is None:
+            form.add_error("value", "What is switched off denies nothing: there is nothing to rehearse.")
+            return self._page(form, status=400)
+        self.rehearsed = self._rehearse(form.cleaned_data)
+        return self._page(form)
+
+    def _only_tried(self) -> bool:
+        return self.request.POST.get("do") == "rehearse"
+
+    def _rehearse(self, answers: dict[str, Any]) -> Rehearsed:
+        control, value, days = answers["control"], answers["value"], int(answers["days"] or 1)
+        kind, key = answers["scope"]
+        mode = mode_of_scope(kind, key, answers["mode"])
+        if kind not in spec_of(control).scopes:
+            raise Problem(400, "LIMIT_SCOPE", f"{control} is not set for {kind}.")
+        subject = f"{control}/{mode}/{scope_name(kind, key)} of {plain_or_none(value)}"
+        return Rehearsed(subject, days, rehearse(control, mode, kind, key, value, days, most=REHEARSED))
+
+    def context(self) -> dict[str, Any]:
+        """What a rehearsal found, and what waits for a second person already."""
+        rehearsed = self.rehearsed
+        denied = [] if rehearsed is None else rehearsed.found.would_deny[-SHOWN:][::-1]
+        return {"rehearsed": rehearsed, "would_deny": denied, "pending": self.pending}
+
     def initial(self) -> dict[str, Any]:
         """The version that counts."""
         return self.start
+
+    def _pending(self, control: str, mode: str, kind: str, key: str) -> list[Approval]:
+        subject = f"{control}/{mode}/{scope_name(kind, key)}"
+        return list(proposals_for(CHANGE_LIMIT, subject)[:SHOWN])
 
     def back(self) -> str:
         """The list of limits."""

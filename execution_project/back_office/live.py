@@ -13,6 +13,8 @@ from exchanges.models import Account
 from execution_project.back_office.bar import Bar, read_bar
 from execution_project.back_office.chores import chore_lines
 from execution_project.back_office.desk import read_desk
+from execution_project.back_office.inbox import read_inbox
+from execution_project.back_office.limit_bars import read_bars
 from execution_project.back_office.pages import actor_of
 from execution_project.common.rights import Right
 
@@ -27,9 +29,13 @@ def lazy_bar(request: HttpRequest) -> Any:
 
 def desk_context(request: HttpRequest) -> dict[str, Any]:
     """What the index needs: the desk, None without the right to view, and the rights that show buttons."""
-    rights = actor_of(request, "desk").rights
+    by = actor_of(request, "desk")
+    rights = by.rights
+    seen = Right.VIEW in rights
     return {
-        "desk": read_desk() if Right.VIEW in rights else None,
+        "desk": read_desk() if seen else None,
+        "inbox": read_inbox(by) if seen else None,
+        "bars": read_bars() if seen else None,
         "may": {right.value: right in rights for right in Right},
     }
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -14,6 +13,7 @@ from django.db import connection, models
 from django.http import HttpRequest
 
 from execution_project.common import clock
+from execution_project.common.ids import first_uuid7_of
 
 _SPANS = {
     "1h": ("last hour", timedelta(hours=1)),
@@ -39,11 +39,6 @@ def _period(value: str) -> tuple[datetime, datetime] | None:
         return start, start + timedelta(days=1) if day else _next_month(start)
     except (ValueError, OverflowError):
         return None
-
-
-def _first_id(at: datetime) -> UUID:
-    """The smallest time-ordered id (UUIDv7) of a moment."""
-    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)
 
 
 class TimeFilter(SimpleListFilter):
@@ -83,7 +78,7 @@ class TimeFilter(SimpleListFilter):
                 raise IncorrectLookupParameters
             start, end = period
         by_id = isinstance(queryset.model._meta.get_field(self.field), models.UUIDField)
-        bound: Callable[[datetime], object] = _first_id if by_id else lambda at: at
+        bound: Callable[[datetime], object] = first_uuid7_of if by_id else lambda at: at
         queryset = queryset.filter(**{f"{self.field}__gte": bound(start)})
         return queryset if end is None else queryset.filter(**{f"{self.field}__lt": bound(end)})
 

@@ -6,13 +6,13 @@ once, and again on request while it stands, should the first try have failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from execution_project.common import clock
 from execution_project.common.actors import Actor
@@ -60,8 +60,13 @@ def consequences(approval: Approval) -> list[str]:
 
 def open_approvals() -> QuerySet[Approval]:
     """Proposals that wait for a decision or were granted and not carried out, oldest first."""
-    rows = Approval.objects.filter(used_at__isnull=True, expires_at__gt=clock.now())
-    return rows.exclude(approved=False).order_by("requested_at")
+    return Approval.objects.filter(still_open()).order_by("requested_at")
+
+
+def still_open() -> Q:
+    """Not lapsed, not refused and not carried out."""
+    undecided_or_granted = Q(approved__isnull=True) | Q(approved=True)
+    return undecided_or_granted & Q(used_at__isnull=True, expires_at__gt=clock.now())
 
 
 def proposals_for(act: str, subject: str) -> QuerySet[Approval]:
@@ -112,22 +117,49 @@ def request_approval(
 
 def asked_by(approval: Approval, by: Actor) -> bool:
     """Whether an actor is whoever asked, by whatever way in: ``user:olga``, ``command:olga``, a key that olga owns."""
-    return not _people(approval.requested_by).isdisjoint(_people(by.name))
+    return split_by_asker([approval], by)[0] != []
 
 
-def _people(actor: str) -> set[str]:
+def split_by_asker(approvals: Sequence[Approval], by: Actor) -> tuple[list[Approval], list[Approval]]:
+    """Those that an actor asked for, by whatever way in, and those of others; one query for all of them."""
+    owners = _owners(row.requested_by for row in approvals) | _owners([by.name])
+    asking = _people(by.name, owners)
+    own = [row for row in approvals if not asking.isdisjoint(_people(row.requested_by, owners))]
+    return own, [row for row in approvals if row not in own]
+
+
+def _owners(actors: Iterable[str]) -> dict[str, str]:
+    """The owner of each key among the actors, empty for one without."""
+    names = {name for kind, _, name in (actor.partition(":") for actor in actors) if kind == "key"}
+    return dict(ApiKey.objects.filter(name__in=names).values_list("name", "owner")) if names else {}
+
+
+def _people(actor: str, owners: Mapping[str, str]) -> set[str]:
     """Who may be behind an actor's name: what follows the colon, and the owner of a key."""
     kind, _, name = actor.partition(":")
-    names = {name}
-    if kind == "key":
-        names.update(ApiKey.objects.filter(name=name).values_list("owner", flat=True))
+    names = {name, owners.get(name, "")} if kind == "key" else {name}
     return {each.strip().casefold() for each in names} - {""}
 
 
+def _refuse_nobody(approval: Approval, by: Actor) -> None:
+    """A key is the word of its owner: without one nobody can tell that two keys are two persons'."""
+    if not by.name.startswith("key:"):
+        return
+    for actor, advice in (
+        (by.name, "Decide with a key that has an owner, or in the admin."),
+        (approval.requested_by, "Who asked is not known: decide in the admin."),
+    ):
+        if actor.startswith("key:") and not any(owner.strip() for owner in _owners([actor]).values()):
+            raise Problem(403, "KEY_WITHOUT_OWNER", f"{actor} has no owner. {advice}")
+
+
 def decide(approval_id: UUID, *, approved: bool, by: Actor) -> Approval:
-    """Give or refuse the word; raises ``Problem``: 404, for the requester, for a late or a second decision."""
+    """Give or refuse the word; raises ``Problem``: 404, for the requester, for a late or a second decision.
+
+    At the API both persons are told apart by the owners of their keys: 403 ``KEY_WITHOUT_OWNER``.
+    """
     by.require(Right.APPROVE)
-    approval_of(approval_id)
+    _refuse_nobody(approval_of(approval_id), by)
     now = clock.now()
     with transaction.atomic():
         approval = Approval.objects.select_for_update(no_key=True).get(id=approval_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from datetime import datetime
 from uuid import UUID
 
 from execution_project.common import clock
@@ -22,6 +23,11 @@ def uuid7() -> UUID:
     tail = int.from_bytes(os.urandom(10), "big")
     value = milliseconds << 80 | 0x7 << 76 | (tail >> 68 & 0xFFF) << 64 | 0b10 << 62 | (tail & ((1 << 62) - 1))
     return UUID(int=value)
+
+
+def first_uuid7_of(at: datetime) -> UUID:
+    """The smallest time-ordered id of a moment; what was made earlier is smaller."""
+    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)
 
 
 def new_installation_prefix() -> str:

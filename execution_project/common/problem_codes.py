@@ -41,7 +41,15 @@ _BY_STATUS: dict[int, tuple[str, ...]] = {
         "UNKNOWN_PARAMETER",
     ),
     401: ("NOT_AUTHENTICATED", "INVALID_API_KEY"),
-    403: ("MISSING_SCOPE", "MISSING_RIGHT", "SCOPE_NOT_ALLOWED", "FORBIDDEN", "APPROVAL_OWN_REQUEST", "STALE_PAGE"),
+    403: (
+        "MISSING_SCOPE",
+        "MISSING_RIGHT",
+        "SCOPE_NOT_ALLOWED",
+        "FORBIDDEN",
+        "APPROVAL_OWN_REQUEST",
+        "KEY_WITHOUT_OWNER",
+        "STALE_PAGE",
+    ),
     404: (
         "NOT_FOUND",
         "UNKNOWN_ACCOUNT",

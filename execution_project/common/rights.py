@@ -39,7 +39,7 @@ OF_SCOPE: dict[str, frozenset[Right]] = {
     "operate": frozenset(
         {
             *(Right.CANCEL, Right.HALT, Right.KILL, Right.START),
-            *(Right.SYNC, Right.RESOLVE, Right.CHANGE_LIMITS),
+            *(Right.SYNC, Right.RESOLVE, Right.CHANGE_LIMITS, Right.APPROVE),
         }
     ),
 }

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from execution_project.common.api.approvals import approval_document
+from execution_project.common.api.approvals import ApprovalSerializer, approval_document
 from execution_project.common.api.authentication import Principal, actor_of, principal_of
 from execution_project.common.api.fields import DecimalString
 from execution_project.common.api.paging import page
@@ -26,7 +26,6 @@ from orders.break_overview import Overview, age_bucket_of, overview_of
 from orders.break_rules import BUCKETS
 from orders.breaks import acknowledge, listed_breaks, resolve
 from orders.models import Break, BreakKind, BreakStatus, Severity
-from risk.api.documents import ApprovalSerializer
 
 STATUSES = [status.value for status in BreakStatus if status is not BreakStatus.SUSPECTED]
 # A break without an order concerns the account as a whole: keys bound to strategies do not reach it.

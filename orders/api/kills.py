@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -23,9 +22,11 @@ from execution_project.common.rights import Right
 from orders.api.serializers import StrictSerializer, StrictString
 from orders.flattening import confirm_flatten, item_document, plan_flatten
 from risk.api.documents import ScopeField, time_or_none
+from risk.api.reach import scopes_reached, wholly_reached
 from risk.kill_episodes import LONGEST_CAUSE, note_cause
 from risk.models import (
     Flatten,
+    FlattenItem,
     FlattenState,
     FlattenStatus,
     KillEpisode,
@@ -99,7 +100,7 @@ class KillEpisodeSerializer(serializers.Serializer[Any]):
     joined = serializers.IntegerField(min_value=0, help_text="How often it was asked for again.")
     verdict = serializers.ChoiceField(choices=KillVerdict.values)
     verdict_at = serializers.DateTimeField()
-    unproven = UnprovenSerializer(many=True)
+    unproven = UnprovenSerializer(many=True, help_text="As far as the key may know of it.")
     stage = serializers.ChoiceField(choices=State.values, help_text="How far two persons have lifted it.")
     cause = serializers.CharField(allow_blank=True, help_text="On record before it is lifted.")
     ended_at = serializers.DateTimeField(allow_null=True)
@@ -204,12 +205,8 @@ CONFIRM_FLATTEN = operation(
 
 def kills_of(principal: Principal) -> Any:
     """Kills that a key may know of: what concerns everybody, and its own accounts and strategies."""
-    own = Q()
-    if principal.key.accounts is not None:
-        own &= ~Q(scope_kind=ScopeKind.ACCOUNT) | Q(scope_key__in=principal.key.accounts)
-    if principal.key.strategies is not None:
-        own &= ~Q(scope_kind=ScopeKind.STRATEGY) | Q(scope_key__in=principal.key.strategies)
-    return KillEpisode.objects.filter(own).prefetch_related("sweeps__account", "flattens")
+    rows = KillEpisode.objects.filter(scopes_reached(principal))
+    return rows.prefetch_related("sweeps__account", "flattens__items__account", "flattens__items__strategy")
 
 
 def kill_for(principal: Principal, kill_id: UUID) -> KillEpisode:
@@ -221,10 +218,19 @@ def kill_for(principal: Principal, kill_id: UUID) -> KillEpisode:
 
 
 def kill_document(episode: KillEpisode, principal: Principal | None = None) -> dict[str, Any]:
-    """A kill as ``KillEpisodeSerializer`` describes it; accounts that the key does not reach are left out."""
+    """A kill as ``KillEpisodeSerializer`` describes it; accounts that the key does not reach are left out.
+
+    What is not proven names orders of any strategy: a key that is bound to strategies reads it where the scope is its
+    own, and elsewhere the verdict alone.
+    """
 
     def seen(account: str) -> bool:
         return principal is None or principal.may_see(account)
+
+    def told(account: str) -> bool:
+        if principal is None or principal.key.strategies is None:
+            return seen(account)
+        return seen(account) and wholly_reached(principal, episode.scope_kind, episode.scope_key)
 
     return {
         "id": str(episode.id),
@@ -235,7 +241,7 @@ def kill_document(episode: KillEpisode, principal: Principal | None = None) -> d
         "joined": episode.joined,
         "verdict": episode.verdict,
         "verdict_at": rfc3339(episode.verdict_at),
-        "unproven": [each for each in episode.unproven if seen(each["account"])],
+        "unproven": [each for each in episode.unproven if told(each["account"])],
         "stage": episode.stage,
         "cause": episode.cause,
         "ended_at": time_or_none(episode.ended_at),
@@ -252,15 +258,22 @@ def kill_document(episode: KillEpisode, principal: Principal | None = None) -> d
 
 def flatten_document(flatten: Flatten, principal: Principal | None = None) -> dict[str, Any]:
     """A flatten as ``FlattenSerializer`` describes it."""
-    items = flatten.items.select_related("account", "strategy").order_by("id")
+    items = sorted(flatten.items.all(), key=lambda item: item.id)
     return {
         "id": str(flatten.id),
         "status": flatten.status,
         "confirmed_by": flatten.confirmed_by,
         "confirmed_at": rfc3339(flatten.confirmed_at),
         "ended_at": time_or_none(flatten.ended_at),
-        "items": [item_document(item) for item in items if principal is None or principal.may_see(item.account.name)],
+        "items": [item_document(item) for item in items if principal is None or _reaches(principal, item)],
     }
+
+
+def _reaches(principal: Principal, item: FlattenItem) -> bool:
+    own = principal.key.strategies
+    return principal.may_see(item.account.name) and (
+        own is None or (item.strategy is not None and item.strategy.name in own)
+    )
 
 
 def _sweep_document(sweep: KillSweep) -> dict[str, Any]:

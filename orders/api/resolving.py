@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from execution_project.common.api.approvals import approval_document
+from execution_project.common.api.approvals import ProposalSerializer, approval_document
 from execution_project.common.api.authentication import actor_of, principal_of
 from execution_project.common.api.schema import operation
 from execution_project.common.rights import Right
@@ -19,7 +19,6 @@ from orders.api.serializers import StrictSerializer, StrictString
 from orders.models import Order
 from orders.placing import order_of
 from orders.resolving import Resolution, propose_resolution
-from risk.api.documents import ProposalSerializer
 
 
 class ResolveOrderSerializer(StrictSerializer):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from execution_project.common import clock
-from execution_project.common.api.authentication import Principal, principal_of
+from execution_project.common.api.authentication import principal_of
 from execution_project.common.api.query import read_query
 from execution_project.common.api.schema import WITH_QUERY, operation
 from execution_project.common.clock import rfc3339
@@ -19,7 +19,8 @@ from execution_project.common.rights import Right
 from orders.lifecycle import OrderStatus
 from orders.models import Order
 from risk.api.documents import StateOfScopeSerializer, state_document
-from risk.models import ScopeKind, State, TradingState
+from risk.api.reach import scopes_reached
+from risk.models import State, TradingState
 from risk.overview import stops_of
 
 # Left out of the partial index ``order_live``, which the counts are read from.
@@ -59,16 +60,6 @@ STATE = operation(
 )
 
 
-def _reached(principal: Principal) -> Q:
-    """Scopes that the key may know of: what concerns everybody, and its own accounts and strategies."""
-    own = Q()
-    if principal.key.accounts is not None:
-        own &= ~Q(scope_kind=ScopeKind.ACCOUNT) | Q(scope_key__in=principal.key.accounts)
-    if principal.key.strategies is not None:
-        own &= ~Q(scope_kind=ScopeKind.STRATEGY) | Q(scope_key__in=principal.key.strategies)
-    return own
-
-
 class StateView(APIView):
     """``GET /api/exec/state``."""
 
@@ -80,7 +71,7 @@ class StateView(APIView):
         read_query(request, ())
         principal = principal_of(request)
         (stop,) = stops_of([()])
-        scopes = TradingState.objects.filter(_reached(principal)).order_by("scope_kind", "scope_key")
+        scopes = TradingState.objects.filter(scopes_reached(principal)).order_by("scope_kind", "scope_key")
         live = principal.narrow(Order.objects.exclude(status__in=_OVER))
         counts = dict(live.order_by().values_list("status").annotate(Count("id")))
         return Response(

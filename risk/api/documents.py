@@ -55,29 +55,6 @@ class StartSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=256, required=False, allow_blank=True)
 
 
-class ApprovalSerializer(serializers.Serializer[Any]):
-    """A proposal and what became of it."""
-
-    id = serializers.UUIDField()
-    act = serializers.CharField()
-    subject = serializers.CharField()
-    parameters = serializers.DictField()
-    reason = serializers.CharField(allow_blank=True)
-    requested_by = serializers.CharField()
-    requested_at = serializers.DateTimeField()
-    expires_at = serializers.DateTimeField()
-    approved = serializers.BooleanField(allow_null=True)
-    decided_by = serializers.CharField(allow_null=True)
-    decided_at = serializers.DateTimeField(allow_null=True)
-    used_at = serializers.DateTimeField(allow_null=True)
-
-
-class ProposalSerializer(serializers.Serializer[Any]):
-    """An act that waits for a second person."""
-
-    approval = ApprovalSerializer()
-
-
 def scope_document(row: TradingState) -> Any:
     """``"global"`` or ``{"<kind>": "<name>"}``."""
     return "global" if row.scope_kind == "global" else {row.scope_kind: row.scope_key}

@@ -10,9 +10,10 @@ from exchanges.models import Mode
 from execution_project.common.api.fields import DecimalString
 from execution_project.common.clock import rfc3339
 from execution_project.common.money import plain_or_none
-from risk.api.documents import time_or_none
+from risk.api.documents import StateOfScopeSerializer, time_or_none
+from risk.api.kill_documents import StandingKillSerializer
 from risk.controls.catalogue import CATALOGUE
-from risk.models import Enforcement, Limit, LimitScopeKind, Pause
+from risk.models import Enforcement, Limit, LimitScopeKind, Pause, State
 from risk.usage import Usage
 
 LIMIT_SCOPE_SCHEMA: dict[str, Any] = {
@@ -79,7 +80,13 @@ class LimitsSerializer(serializers.Serializer[Any]):
 class UsageSerializer(LimitSerializer):
     """A limit with what is used of it."""
 
-    used = DecimalString(allow_null=True, help_text="null: it is of one order or a monitor, or a price is missing.")
+    used = DecimalString(allow_null=True, help_text="null: `not_known` says why.")
+    not_known = serializers.ChoiceField(
+        choices=["", "off", "one_order", "monitor", "no_price", "wider_than_key"],
+        allow_blank=True,
+        help_text="Why `used` is null: switched off; looks at one order alone; is watched by a monitor; a price or the"
+        " equity is not known; the scope holds more than the key's own accounts or strategies.",
+    )
     headroom = DecimalString(allow_null=True, help_text="value − used; negative when facts went beyond it.")
     share = DecimalString(allow_null=True, help_text="used / value, four decimals.")
     subject = serializers.CharField(
@@ -98,11 +105,14 @@ class PauseSerializer(serializers.Serializer[Any]):
 
 
 class RiskSerializer(serializers.Serializer[Any]):
-    """Limits, usage and headroom of one mode."""
+    """Limits, usage and headroom of one mode, with what stops trading."""
 
     mode = serializers.ChoiceField(choices=Mode.values)
     reporting_currency = serializers.CharField()
     as_of = serializers.DateTimeField()
+    state = serializers.ChoiceField(choices=State.values, help_text="Of the whole; a scope may be stricter.")
+    scopes = StateOfScopeSerializer(many=True, help_text="Every scope that is not ACTIVE.")
+    kills = StandingKillSerializer(many=True, help_text="Those that are not over, newest first.")
     limits = UsageSerializer(many=True)
     pauses = PauseSerializer(many=True, help_text="Those that stand now, the last to end first.")
 
@@ -126,11 +136,15 @@ def limit_document(row: Limit) -> dict[str, Any]:
     }
 
 
-def usage_document(usage: Usage) -> dict[str, Any]:
-    """A limit with its usage as ``UsageSerializer`` describes it."""
+def usage_document(usage: Usage, *, shown: bool = True) -> dict[str, Any]:
+    """A limit with its usage as ``UsageSerializer`` describes it; not ``shown``: the limit without its usage."""
+    if not shown and usage.why_not_known not in {"off", "one_order", "monitor"}:
+        unknown = dict.fromkeys(("used", "headroom", "share"))
+        return {**limit_document(usage.limit), **unknown, "not_known": "wider_than_key", "subject": ""}
     return {
         **limit_document(usage.limit),
         "used": plain_or_none(usage.used),
+        "not_known": usage.why_not_known,
         "headroom": plain_or_none(usage.headroom),
         "share": plain_or_none(usage.share),
         "subject": usage.subject,

@@ -24,11 +24,14 @@ from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from risk.api import schema
 from risk.api.decision_documents import listed_decision
+from risk.api.documents import state_document
+from risk.api.kill_documents import standing_kill_document
 from risk.api.limit_documents import limit_document, pause_document, usage_document
+from risk.api.reach import modes_reached, scopes_reached, wholly_reached
 from risk.api.scopes import storable
 from risk.controls.catalogue import CATALOGUE
 from risk.limits import Change, in_force, limit_scope_exists, mode_of_scope, newest, propose, tighten_or_set
-from risk.models import Decision, DecisionKind, Enforcement, LimitScopeKind
+from risk.models import Decision, DecisionKind, Enforcement, KillEpisode, LimitScopeKind, ScopeKind, State, TradingState
 from risk.pausing import standing
 from risk.usage import usage_of
 
@@ -121,7 +124,8 @@ class LimitsView(APIView):
     def get(self, request: Request) -> Response:
         """The versions that count now, in the order in which they were set."""
         query = read_query(request, ("control", "mode", *PAGING))
-        rows = in_force()
+        principal = principal_of(request)
+        rows = in_force().filter(scopes_reached(principal) & modes_reached(principal))
         wanted = {"control": choice_of(query, "control", CATALOGUE), "mode": choice_of(query, "mode", Mode.values)}
         rows = rows.filter(**{name: value for name, value in wanted.items() if value is not None})
         found, after = page(rows, query, key="id")
@@ -162,15 +166,29 @@ class RiskView(APIView):
 
     @schema.RISK
     def get(self, request: Request) -> Response:
-        """Every limit of a mode that counts, with what is used of it and what is left, in one call."""
+        """Every limit of a mode that counts, with what is used of it and what is left, and what is stopped, in one
+        call. A bound key sees the limits that concern it, and the usage of its own accounts and strategies."""
         query = read_query(request, ("mode",))
         mode = choice_of(query, "mode", Mode.values) or Mode.LIVE.value
+        principal = principal_of(request)
+        reached = scopes_reached(principal)
+        stops = list(
+            TradingState.objects.filter(reached).exclude(state=State.ACTIVE).order_by("scope_kind", "scope_key")
+        )
+        pauses = standing().filter(reached & modes_reached(principal), mode=mode)
+        kills = KillEpisode.objects.filter(reached, ended_at__isnull=True).order_by("-id")
         document = {
             "mode": mode,
             "reporting_currency": settings.EXEC_REPORTING_CURRENCY,
             "as_of": clock.rfc3339(clock.now()),
-            "limits": [usage_document(usage) for usage in usage_of(mode)],
-            "pauses": [pause_document(row) for row in standing().filter(mode=mode).order_by("-until", "id")],
+            "state": next((row.state for row in stops if row.scope_kind == ScopeKind.GLOBAL), State.ACTIVE.value),
+            "scopes": [state_document(row) for row in stops],
+            "kills": [standing_kill_document(row) for row in kills],
+            "limits": [
+                usage_document(usage, shown=wholly_reached(principal, usage.limit.scope_kind, usage.limit.scope_key))
+                for usage in usage_of(mode, reached & modes_reached(principal))
+            ],
+            "pauses": [pause_document(row) for row in pauses.order_by("-until", "id")],
         }
         return Response(document)
 

@@ -9,6 +9,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer
 
 from exchanges.models import Exchange, Mode
+from execution_project.common.api.approvals import ProposalSerializer
 from execution_project.common.api.schema import AFTER, LIMIT, WITH_PAGES, WITH_QUERY, operation, parameter
 from positions.api.moments import AS_OF
 from risk.api.decision_documents import DecisionsSerializer
@@ -17,7 +18,6 @@ from risk.api.documents import (
     AccountsSerializer,
     BalancesSerializer,
     PastBalancesSerializer,
-    ProposalSerializer,
     StartSerializer,
     StateOfScopeSerializer,
 )
@@ -165,7 +165,7 @@ SET_LIMIT = operation(
 
 RISK = operation(
     "getRisk",
-    "Limits, usage and headroom",
+    "Limits, usage and headroom, trading states and standing kills",
     tag="Risk",
     parameters=(parameter("mode", "Of this mode; live when not given.", enum=Mode.values),),
     answers={200: (RiskSerializer, "Every limit that counts, in the order of the controls.")},

@@ -76,7 +76,6 @@ def test_nobody_approves_his_own_request() -> None:
         ("user:olga", "key:bot", True),
         ("key:bot", "key:olgas-other-bot", True),
         ("key:bot", "user:rita", False),
-        ("key:ownerless", "key:also-ownerless", False),
         ("user:olga", "command:rita", False),
         ("key:unknown", "user:olga", False),
     ],
@@ -91,6 +90,20 @@ def test_nobody_is_a_second_person_by_another_way_in(asker: str, decider: str, s
         refused("APPROVAL_OWN_REQUEST", lambda: decide(approval.id, approved=True, by=by))
     else:
         assert decide(approval.id, approved=True, by=by).decided_by == decider
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("asker", "decider"),
+    [("key:ownerless", "key:also-ownerless"), ("key:ownerless", "key:bot"), ("user:rita", "key:ownerless")],
+)
+def test_keys_without_an_owner_are_nobodys_word(asker: str, decider: str) -> None:
+    for name, owner in (("bot", "olga"), ("ownerless", ""), ("also-ownerless", "  ")):
+        create_api_key(name, ["operate"], by=THIRD, owner=owner)
+    approval = ask(by=Actor(asker, "test", rights=EVERYTHING))
+    by = Actor(decider, "test", rights=EVERYTHING)
+    refused("KEY_WITHOUT_OWNER", lambda: decide(approval.id, approved=True, by=by))
+    assert decide(approval.id, approved=True, by=Actor("user:omar", "test", rights=EVERYTHING)).approved
 
 
 def test_the_name_of_whoever_runs_a_command_is_the_accounts_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
+from execution_project.back_office import limit_acts
 from execution_project.common.models import Approval
 from risk.limits import newest
 from risk.models import Limit
 from tests.factories import AccountFactory, LimitFactory
+from tests.risk.decided import control, decided
 from tests.staff import signed_in, text_of
 
 pytestmark = pytest.mark.django_db
@@ -63,3 +65,38 @@ def test_what_is_filled_in_wrong_comes_back_with_its_error(changes: dict[str, An
     answer = signed_in("risk").post(reverse("admin:act_limit"), answers(**changes))
     assert answer.status_code == 400
     assert not Limit.objects.exists()
+
+
+def test_a_value_is_rehearsed_from_the_form_and_changes_nothing() -> None:
+    seen = {"limits": {"account:main": {"observed": "75"}}}
+    small = decided("main", "", None, control("max_order_notional", observed="75", inputs=seen))
+    large = decided("main", "", None, control("max_order_notional", observed="150", inputs={"limits": {}}))
+    decided("main", "", None, control("max_order_notional", "not_applicable"))
+    decided("other", "", None, control("max_order_notional", observed="500"))
+    client = signed_in("risk")
+    tried = answers(value="100", reason="", do="rehearse", days="7")
+    page = text_of(client.post(reverse("admin:act_limit"), tried))
+    assert "Of 3 accepted decisions of the last 7 d, 1 would have been denied" in page
+    assert "1 were none of its business. Nothing was changed." in page
+    assert f"/admin/risk/decision/{large.id}/change/" in page and str(small.id) not in page
+    assert "observed 150" in page and 'value="100"' in page
+    assert not Limit.objects.exists() and not Approval.objects.exists()
+    off = client.post(reverse("admin:act_limit"), {**tried, "value": "off"})
+    assert off.status_code == 400 and "nothing to rehearse" in off.content.decode()
+
+
+def test_a_rehearsal_looks_at_the_newest_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit_acts, "REHEARSED", 2)
+    for observed in ("500", "150", "75"):
+        decided("main", "", None, control("max_order_notional", observed=observed))
+    tried = answers(value="100", reason="", do="rehearse")
+    page = text_of(signed_in("risk").post(reverse("admin:act_limit"), tried))
+    assert "Of 2 accepted decisions of the last 1 d, the newest, 1 would have been denied" in page
+
+
+def test_the_page_shows_what_waits_for_a_second_person() -> None:
+    client, address = signed_in("risk"), reverse("admin:act_limit")
+    client.post(address, answers())
+    client.post(address, answers(value="200"))
+    shown = text_of(client.get(f"{address}?control=max_order_notional&mode=sandbox&kind=account&key=main"))
+    assert "Waiting for a second person" in shown and "200 (BLOCK)" in shown and "asked by user:mira" in shown

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -55,11 +55,16 @@ class Principal:
 
         A key bound to strategies does not reach rows without one.
         """
+        return queryset.filter(self.reached(account=account, strategy=strategy))
+
+    def reached(self, *, account: str | None, strategy: str | None) -> Q:
+        """The same as a condition."""
+        reached = Q()
         if account is not None and self.key.accounts is not None:
-            queryset = queryset.filter(**{f"{account}__in": self.key.accounts})
+            reached &= Q(**{f"{account}__in": self.key.accounts})
         if strategy is not None and self.key.strategies is not None:
-            queryset = queryset.filter(**{f"{strategy}__in": self.key.strategies})
-        return queryset
+            reached &= Q(**{f"{strategy}__in": self.key.strategies})
+        return reached
 
 
 def client_address(request: HttpRequest) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from django.core.exceptions import ValidationError
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Field, Model, Q, QuerySet
 
 from execution_project.common.api.query import invalid, limit_of
 
@@ -49,3 +49,22 @@ def page(queryset: QuerySet[M], query: Mapping[str, str], *, key: str = "-id") -
     limit = limit_of(query)
     found = list(rows[: limit + 1])
     return found[:limit], _cursor(queryset.model, getattr(found[limit - 1], name)) if len(found) > limit else None
+
+
+def searched_page(walked: QuerySet[M], wanted: Q, query: Mapping[str, str], *, most: int) -> tuple[list[M], str | None]:
+    """Like ``page``, newest id first, for what no index finds: looks at ``most`` rows of ``walked`` and ends there.
+
+    A page may so hold fewer than ``limit`` rows, or none, and still have a next one. ``walked`` has to be in an index
+    by id as it is.
+    """
+    after = query.get("after")
+    rows = walked.order_by("-id")
+    if after is not None:
+        rows = rows.filter(id__lt=_read(walked.model, "id", after))
+    last = list(rows.values_list("id", flat=True)[most - 1 : most])
+    looked_at = rows.filter(id__gte=last[0]) if last else rows
+    limit = limit_of(query)
+    found = list(looked_at.filter(wanted)[: limit + 1])
+    if len(found) > limit:
+        return found[:limit], _cursor(walked.model, found[limit - 1].pk)
+    return found, _cursor(walked.model, last[0]) if last else None
