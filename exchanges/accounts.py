@@ -7,6 +7,7 @@ import re
 
 from django.db import IntegrityError, transaction
 
+from exchanges.capabilities import CAPABILITIES
 from exchanges.connections import refuse_wrong_host
 from exchanges.credentials import seal_into
 from exchanges.emergency_kit import rewrite_configured_kit
@@ -138,4 +139,22 @@ def set_foreign_orders(account: Account, policy: str, *, reason: str, by: Actor)
         changed.save(update_fields=["foreign_orders"])
         evidence = {"was": before, "is": policy, "reason": reason}
         record("account.foreign_orders_set", "account", account.name, by, evidence=evidence)
+    return changed
+
+
+def set_market_as_limit_ioc(account: Account, on: bool, *, reason: str, by: Actor) -> Account:
+    """Say whether the account's MARKET orders are sent as LIMIT IOC from the next one on; returns the new row.
+
+    Raises ``Problem``: 400 where the exchange has no LIMIT IOC, 403 without the right.
+    """
+    by.require(Right.MANAGE_ACCOUNTS)
+    if on and "IOC" not in CAPABILITIES[account.exchange].order_types["LIMIT"]:
+        where = account.get_exchange_display()
+        raise Problem(400, "NOT_SUPPORTED", f"{where} knows no IOC: MARKET orders of {account.name} stay MARKET.")
+    changed = Account.objects.get(pk=account.pk)
+    before, changed.market_as_limit_ioc = changed.market_as_limit_ioc, on
+    with transaction.atomic():
+        changed.save(update_fields=["market_as_limit_ioc"])
+        evidence = {"was": before, "is": on, "reason": reason}
+        record("account.market_as_limit_ioc_set", "account", account.name, by, evidence=evidence)
     return changed

@@ -13,7 +13,7 @@ from django.urls import path, reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from exchanges.accounts import AccountRefused, add_account, replace_credentials
+from exchanges.accounts import AccountRefused, add_account, replace_credentials, set_market_as_limit_ioc
 from exchanges.connections import WrongHost, host_of
 from exchanges.models import (
     Account,
@@ -54,6 +54,16 @@ class CredentialsForm(forms.Form):
 
     key = SecretField(label="API key", max_length=4096, required=False)
     secret = SecretField(label="API secret", max_length=4096, required=False, help_text=_KEYS_OF_FILE)
+
+
+_SENT_AS = {False: "MARKET", True: "LIMIT IOC"}
+
+
+class MarketOrdersForm(forms.Form):
+    """How MARKET orders are sent, and why."""
+
+    sent_as = forms.ChoiceField(choices=[(name, name) for name in _SENT_AS.values()], widget=SELECT())
+    reason = forms.CharField(max_length=256, widget=TEXT())
 
 
 class AccountForm(CredentialsForm):
@@ -112,9 +122,14 @@ class AccountAdmin(ReadOnlyAdmin):
         return may(request, Right.MANAGE_ACCOUNTS)
 
     def get_urls(self) -> list[Any]:
-        """Beside the list and the pages: replacing credentials."""
-        view = self.admin_site.admin_view(self.credentials_view)
-        return [path("<int:account_id>/credentials/", view, name="exchanges_account_credentials"), *super().get_urls()]
+        """Beside the list and the pages: replacing credentials, and how MARKET orders are sent."""
+        credentials = self.admin_site.admin_view(self.credentials_view)
+        market_orders = self.admin_site.admin_view(self.market_orders_view)
+        return [
+            path("<int:account_id>/credentials/", credentials, name="exchanges_account_credentials"),
+            path("<int:account_id>/market-orders/", market_orders, name="exchanges_account_market_orders"),
+            *super().get_urls(),
+        ]
 
     @method_decorator(sensitive_post_parameters("key", "secret"))
     def add_view(
@@ -178,6 +193,37 @@ class AccountAdmin(ReadOnlyAdmin):
             ],
         )
 
+    def market_orders_view(self, request: HttpRequest, account_id: int) -> HttpResponse:
+        """Say how the account's MARKET orders are sent."""
+        if not may(request, Right.MANAGE_ACCOUNTS):
+            raise PermissionDenied
+        account = Account.objects.filter(pk=account_id).first()
+        if account is None:
+            raise Http404
+        form = MarketOrdersForm(request.POST or None, initial={"sent_as": _SENT_AS[account.market_as_limit_ioc]})
+        page = reverse("admin:exchanges_account_change", args=[account.pk])
+        if request.method == "POST" and form.is_valid():
+            on, by = form.cleaned_data["sent_as"] == _SENT_AS[True], actor_of(request, "admin: market orders")
+            try:
+                set_market_as_limit_ioc(account, on, reason=form.cleaned_data["reason"], by=by)
+            except Problem as problem:
+                form.add_error(None, problem.detail)
+            else:
+                messages.success(request, f"MARKET orders of {account.name} are sent as {_SENT_AS[on]} from now on.")
+                return HttpResponseRedirect(page)
+        return form_page(
+            self,
+            request,
+            form,
+            title=f"MARKET orders of {account.name}",
+            submit="Save",
+            back=page,
+            explanation=[
+                "As LIMIT IOC they reach at most 0.5 % behind the best price; what finds nothing there expires.",
+                "They then take quantity and no quote_quantity. Orders accepted before are sent as they were decided.",
+            ],
+        )
+
     def buttons(self, request: HttpRequest, row: Account) -> list[Button]:
         """What may be done about an account, each on a page that asks first."""
         scope = urlencode({"kind": "account", "key": row.name})
@@ -186,6 +232,8 @@ class AccountAdmin(ReadOnlyAdmin):
             buttons.append(Button("Sync", reverse("admin:act_sync", args=[row.pk])))
         if row.mode != Mode.PAPER and may(request, Right.MANAGE_ACCOUNTS):
             buttons.append(Button("Replace credentials", reverse("admin:exchanges_account_credentials", args=[row.pk])))
+        if row.exchange == Exchange.BINANCE and may(request, Right.MANAGE_ACCOUNTS):
+            buttons.append(Button("Market orders", reverse("admin:exchanges_account_market_orders", args=[row.pk])))
         if may(request, Right.START):
             buttons.append(Button("Start", f"{reverse('admin:act_start')}?{scope}"))
         if may(request, Right.HALT):

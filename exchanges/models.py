@@ -113,6 +113,8 @@ class Account(models.Model):
     books_opened_at = models.DateTimeField(null=True)
     taker_fee_rate = MoneyField(default="0.001")
     foreign_orders = models.CharField(max_length=8, choices=ForeignOrders.choices, default=ForeignOrders.ALERT)
+    # MARKET orders are sent as LIMIT IOC at the price that the gate decided on.
+    market_as_limit_ioc = models.BooleanField("MARKET as LIMIT IOC", default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -121,6 +123,9 @@ class Account(models.Model):
             models.CheckConstraint(condition=Q(mode__in=Mode.values), name="account_mode_known"),
             models.CheckConstraint(
                 condition=Q(foreign_orders__in=ForeignOrders.values), name="account_foreign_orders_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(market_as_limit_ioc=False) | Q(exchange="binance"), name="account_limit_ioc_on_binance"
             ),
             models.CheckConstraint(
                 condition=~Q(mode="live") | (_live("rest_url") & (Q(ws_url="") | _live("ws_url"))),
@@ -168,12 +173,16 @@ class Quote(models.Model):
     """Best bid and ask of an instrument; ``confirmed_at`` is when the exchange last said so, changed or not.
 
     Written by ``exchanges.quotes`` alone, so that an older word never takes the place of a younger one.
+    ``before_mid``: the mid that it is measured against for jumps, confirmed at ``before_at``: of the quote before it,
+    kept until one that is at least a second younger can take its place. None until there were two.
     """
 
     instrument = models.OneToOneField(Instrument, on_delete=models.CASCADE, primary_key=True)
     bid = MoneyField(null=True)
     ask = MoneyField(null=True)
     confirmed_at = models.DateTimeField()
+    before_mid = MoneyField(null=True)
+    before_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"{self.bid}/{self.ask}"

@@ -22,7 +22,12 @@ Levels = tuple[tuple[Decimal, Decimal], ...]
 
 _QUOTES = """
 INSERT INTO exchanges_quote AS known (instrument_id, bid, ask, confirmed_at) VALUES (%s, %s, %s, %s)
-ON CONFLICT (instrument_id) DO UPDATE SET bid = excluded.bid, ask = excluded.ask, confirmed_at = excluded.confirmed_at
+ON CONFLICT (instrument_id) DO UPDATE SET bid = excluded.bid, ask = excluded.ask, confirmed_at = excluded.confirmed_at,
+(before_mid, before_at) = (
+  SELECT CASE WHEN younger THEN (known.bid + known.ask) / 2 ELSE known.before_mid END,
+         CASE WHEN younger THEN known.confirmed_at ELSE known.before_at END
+    FROM (SELECT known.bid IS NOT NULL AND known.ask IS NOT NULL AND known.confirmed_at < excluded.confirmed_at
+             AND (known.before_at IS NULL OR known.confirmed_at >= known.before_at + interval '1 second') AS younger) j)
 WHERE known.confirmed_at <= excluded.confirmed_at
 """
 _DEPTH = """

@@ -55,6 +55,8 @@ KNOWN_VARIABLES = {
     "EXEC_SUSPENSE_LIMIT",
     "EXEC_MARK_MAX_AGE",
     "EXEC_MARK_JUMP",
+    "EXEC_RAMP_PERCENT",
+    "EXEC_RAMP_HOURS",
     "EXEC_DEMO",
     "EXEC_SUPERVISED_BY",
     "EXEC_FAULT_HOOK",
@@ -143,6 +145,10 @@ EXEC_SUSPENSE_LIMIT = _whole("EXEC_SUSPENSE_LIMIT", 100, 0, 10**12)
 EXEC_MARK_MAX_AGE = _whole("EXEC_MARK_MAX_AGE", 15, 1, 60)
 # per cent by which a mark may move between two valuations and still set a high-water mark at once
 EXEC_MARK_JUMP = _whole("EXEC_MARK_JUMP", 3, 1, 100)
+# per cent of money limits that count after a live account was armed or a kill was lifted, and for how many hours;
+# 100: all of them, at once
+EXEC_RAMP_PERCENT = _whole("EXEC_RAMP_PERCENT", 100, 1, 100)
+EXEC_RAMP_HOURS = _whole("EXEC_RAMP_HOURS", 72, 1, 24 * 366)
 EXEC_DEMO = _flag("EXEC_DEMO", True)
 EXEC_FAULT_HOOK = _read("EXEC_FAULT_HOOK", "")
 # The mode whose market paper accounts trade in, as the engine keeps it anyway.

@@ -11,5 +11,5 @@ class OrdersConfig(AppConfig):
 
     def ready(self) -> None:
         """Register what is found by being imported: acts that approvals carry out, checks, and what holds a latch."""
-        from orders import breaks, checks, correcting, killing, resolving  # noqa: F401
+        from orders import breaks, checks, correcting, killing, overriding, resolving  # noqa: F401
         from orders.monitors import output_equals_input, reject_storm  # noqa: F401

@@ -285,15 +285,16 @@ def _prepare(adapter: ExchangeAdapter, order: Order, command: Command, stamp_ms:
 
 
 def _placement(order: Order, row: ExchangeOrder) -> PlaceInstruction:
+    as_limit = order.protection_price is not None
     return PlaceInstruction(
         symbol=order.instrument.symbol,
         side=order.side,
-        type=order.type,
+        type="LIMIT" if as_limit else order.type,
         client_order_id=row.client_order_id,
         quantity=row.quantity,
         quote_quantity=row.quote_quantity,
         price=row.price,
-        time_in_force=order.time_in_force,
+        time_in_force="IOC" if as_limit else order.time_in_force,
         stop_price=order.stop_price,
     )
 
@@ -378,12 +379,17 @@ def _still_reduces(order: Order) -> bool:
 
 
 def _price_refusal(order: Order, exchange_order: ExchangeOrder, prices: Prices | None) -> tuple[str, str] | None:
-    """A market buy by base quantity may cost no more than what was reserved for it at the gate."""
-    if order.side != "BUY" or order.type != "MARKET" or order.quantity is None:
+    """A market buy by base quantity may cost no more than what was reserved for it at the gate. One that is sent as
+    LIMIT IOC, either side, needs a best price within its limit: beyond it there is nothing to find."""
+    if order.protection_price is None and (order.side != "BUY" or order.type != "MARKET" or order.quantity is None):
         return None
     price = None if prices is None else prices.instrument
-    if price is None or price.ask is None or not price.usable(clock.now()):
+    if price is None or price.ask is None or price.bid is None or not price.usable(clock.now()):
         return "PRICE_UNAVAILABLE", "Not sent: no fresh price to re-check."
+    if order.side == "SELL":
+        if price.bid < order.protection_price:
+            return "PRICE_MOVED", f"Not sent: the bid {price.bid} is below its limit {order.protection_price}."
+        return None
     if price.ask > exchange_order.reserve_price:
         return "PRICE_MOVED", f"Not sent: the ask {price.ask} is beyond the reserved {exchange_order.reserve_price}."
     return None

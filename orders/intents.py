@@ -58,4 +58,5 @@ def build_intent(
         scopes=scopes_of(exchange=account.exchange, account=account.name, strategy=name, symbol=instrument.symbol),
         flatten_seq=flatten_seq,
         flatten_over=flatten_over,
+        as_limit_ioc=type_ == "MARKET" and account.market_as_limit_ioc,
     )

@@ -78,6 +78,8 @@ class Order(models.Model):
     price = MoneyField(null=True)
     stop_price = MoneyField(null=True)
     time_in_force = models.CharField(max_length=3, choices=TimeInForce.choices, null=True)
+    # A MARKET order with one is sent as LIMIT IOC at this price (``Account.market_as_limit_ioc``).
+    protection_price = MoneyField(null=True)
     reduce_only = models.BooleanField(default=False)
     valid_until = models.DateTimeField()
     status = FSMField(default=OrderStatus.PENDING, choices=OrderStatus.choices, protected=True, max_length=24)
@@ -121,6 +123,10 @@ class Order(models.Model):
             models.CheckConstraint(
                 condition=~Q(type="MARKET") | Q(price__isnull=True, time_in_force__isnull=True),
                 name="order_market_has_no_price",
+            ),
+            models.CheckConstraint(
+                condition=Q(protection_price__isnull=True) | Q(type="MARKET", protection_price__gt=0),
+                name="order_protection_of_market",
             ),
             models.CheckConstraint(
                 condition=~Q(type="LIMIT") | Q(price__isnull=False, time_in_force__isnull=False),

@@ -36,6 +36,8 @@ from risk.flattens import flatten_seq_of
 from risk.gate import Verdict, clipped, decide, reservation_row, says_when_busy
 from risk.intent import Intent, lock_names
 from risk.models import Decision, Exposure
+from risk.overriding import Override
+from risk.protection import protected
 from risk.reading import read_inputs, read_prices_of, read_surroundings
 
 DEFAULT_VALID_FOR = {"MARKET": timedelta(seconds=10)}
@@ -82,8 +84,11 @@ def place(
     body_hash: str,
     account: Account,
     by: Actor,
+    override: Override | None = None,
 ) -> Placed:
     """Decide on a request and store the outcome. The same key with the same body returns the first outcome.
+
+    ``override``: what two persons let through for this one placement; it is spent with it.
 
     Raises ``Problem``: 400 for a request that can never be an order, 422 ``IDEMPOTENCY_KEY_REUSED`` for another body
     under a used key, 503 ``RISK_BUSY`` when the exposure lock cannot be had in time (nothing is stored then).
@@ -94,16 +99,19 @@ def place(
         return _replay(earlier, body_hash)
     intent, instrument, strategy = _intent(request, account)
     prices, surroundings = read_prices_of(instrument), read_surroundings(intent)
+    intent = protected(intent, prices.instrument, clock.now())
     mark = prefix()
     with says_when_busy(), ordered() as locks:
         now = clock.now()
         earlier = locks.idempotency(by.name, idempotency_key, body_hash, intent.order_id, now)
         if earlier is not None:
             return _replay(earlier, body_hash)
+        if override is not None:
+            override.spend()
         locks.share_trading_state(lock_names(intent.scopes))
         locks.exposure(Exposure, intent.mode)
         inputs, gate_seq = read_inputs(intent, prices, surroundings)
-        verdict = decide(clipped(inputs), gate_seq, by=by)
+        verdict = decide(clipped(inputs), gate_seq, by=by, override=override)
         order = _write(
             request, verdict.inputs.intent, instrument, strategy, verdict, mark, idempotency_key, account, by
         )
@@ -114,7 +122,9 @@ def rehearse(request: OrderRequest, *, account: Account, by: Actor) -> Verdict:
     """The decision that the request would get now, without reserving or storing anything (``validate_only``)."""
     by.require(Right.PLACE)
     intent, instrument, _ = _intent(request, account)
-    inputs, gate_seq = read_inputs(intent, read_prices_of(instrument), read_surroundings(intent))
+    prices = read_prices_of(instrument)
+    intent = protected(intent, prices.instrument, clock.now())
+    inputs, gate_seq = read_inputs(intent, prices, read_surroundings(intent))
     return decide(clipped(inputs), gate_seq, by=by)
 
 
@@ -169,6 +179,9 @@ def _intent(request: OrderRequest, account: Account) -> tuple[Intent, Instrument
         raise _refuse(
             "NOT_SUPPORTED", f"A MARKET {request.side} on {account.exchange} is sized by quote_quantity.", "/quantity"
         )
+    if request.type == "MARKET" and account.market_as_limit_ioc and request.quote_quantity is not None:
+        detail = f"{account.name} sends MARKET orders as LIMIT IOC, which takes quantity and no quote_quantity."
+        raise _refuse("NOT_SUPPORTED", detail, "/quote_quantity")
     if request.round:
         request = _rounded(request, instrument)
     flatten_seq = flatten_seq_of(request.kill_id)
@@ -264,6 +277,7 @@ def _write(
         price=intent.price,
         stop_price=intent.stop_price,
         time_in_force=request.time_in_force,
+        protection_price=intent.protection_price,
         reduce_only=request.reduce_only,
         kill_id=request.kill_id,
         valid_until=now + valid_for,
@@ -298,7 +312,7 @@ def _write(
         client_order_id=ids.client_order_id(mark, order.id, 0),
         quantity=order.quantity,
         quote_quantity=order.quote_quantity,
-        price=order.price,
+        price=intent.sent_price,
         reserve_price=verdict.reserve_price,
         exposure_price=verdict.exposure_price,
         fee_in_quote_rate=intent.fee_in_quote_rate,

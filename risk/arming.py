@@ -23,6 +23,7 @@ from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from execution_project.common.version import version
 from risk.limits import newest
+from risk.ramp import begin_ramp, what_a_ramp_does
 
 ARM_LIVE = "arm_live"
 LIMIT = "max_order_notional"
@@ -93,6 +94,7 @@ def _arm(approval: Approval, by: Actor) -> str:
             account=account, approval_id=approval.id, version=version(), actor=by.name, at=clock.now()
         )
         evidence = {"approval": str(approval.id), "asked_by": approval.requested_by, "version": version()}
+        begin_ramp([account], reason="armed", by=by)
         record("account.armed", "account", account.name, by, evidence=evidence)
     return f"{account.name} is armed: it sends live orders from now on."
 
@@ -105,4 +107,5 @@ def what_arming_does(approval: Approval) -> Sequence[str]:
         _refuse_unready(account)
     except Problem as problem:
         return [f"Nothing, it will be refused: {problem.detail}"]
-    return [f"{account.name} sends orders with real money to {account.get_exchange_display()} from then on."]
+    where = account.get_exchange_display()
+    return [f"{account.name} sends orders with real money to {where} from then on.", *what_a_ramp_does()]

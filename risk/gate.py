@@ -24,6 +24,7 @@ from risk.controls.result import ControlOutcome, ControlResult
 from risk.inputs import GateInputs, Price
 from risk.intent import Intent
 from risk.models import Decision, DecisionKind, Reservation
+from risk.overriding import Override
 from risk.reservations import ReservationFacts, required
 
 # What limits that are not set say; their names are kept, and nothing else of them.
@@ -78,10 +79,10 @@ def clipped(inputs: GateInputs) -> GateInputs:
     return replace(inputs, intent=replace(intent, quantity=quantity), clipped_from=intent.quantity)
 
 
-def decide(inputs: GateInputs, gate_seq: int, *, by: Actor) -> Verdict:
+def decide(inputs: GateInputs, gate_seq: int, *, by: Actor, override: Override | None = None) -> Verdict:
     """Run every control and report all breaches; the decision row is not saved yet.
 
-    Limits that are not set are listed by name under ``inputs.not_set``.
+    Limits that are not set are listed by name under ``inputs.not_set``, an override under ``inputs.override``.
     """
     results: list[dict[str, Any]] = []
     not_set: list[str] = []
@@ -91,7 +92,8 @@ def decide(inputs: GateInputs, gate_seq: int, *, by: Actor) -> Verdict:
         found = evaluate(inputs)
         took = (time.perf_counter_ns() - started) // 1000
         several = (found,) if isinstance(found, ControlResult) else found
-        for result in several:
+        for seen in several:
+            result = seen if override is None else override.applied(seen)
             if result.outcome in SILENT and result.control in CATALOGUE and result.control not in named:
                 not_set.append(result.control)
             else:
@@ -103,7 +105,11 @@ def decide(inputs: GateInputs, gate_seq: int, *, by: Actor) -> Verdict:
         kind=DecisionKind.REPLACE if inputs.replaces else DecisionKind.ORDER,
         accepted=accepted,
         results=results,
-        inputs={**_inputs_as_json(inputs), "not_set": not_set},
+        inputs={
+            **_inputs_as_json(inputs),
+            "not_set": not_set,
+            **({} if override is None else {"override": override.as_json()}),
+        },
         gate_seq=gate_seq,
         decided_at=inputs.now,
         actor=by.name,
@@ -115,6 +121,7 @@ def decide(inputs: GateInputs, gate_seq: int, *, by: Actor) -> Verdict:
         side=intent.side,
         reducing=inputs.is_reducing,
         notional=storable(inputs.turnover),
+        quantity=storable(inputs.base_gained),
         fingerprint=intent.fingerprint,
     )
     return Verdict(accepted, decision, inputs, gate_seq)
@@ -163,6 +170,7 @@ def _inputs_as_json(inputs: GateInputs) -> dict[str, Any]:
         "is_reducing": inputs.is_reducing,
         "available": plain_or_none(inputs.available),
         "reserved": plain(inputs.reserved),
+        "protection_price": plain_or_none(inputs.intent.protection_price),
         "clipped_from": plain_or_none(inputs.clipped_from),
     }
 
@@ -179,7 +187,7 @@ def reservation_row(exchange_order_id: Any, intent: Intent, facts: ReservationFa
         strategy=intent.strategy or "",
         symbol=intent.symbol,
         side=intent.side,
-        price=intent.price,
+        price=intent.sent_price,
         stop_price=intent.stop_price,
         asset=intent.quote_asset if intent.side == "BUY" else intent.base_asset,
         amount=amount,

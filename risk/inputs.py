@@ -28,12 +28,17 @@ CASH_ASSETS = frozenset({"USDT", "TRY"})
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A best bid and ask with its age; unusable when missing, stale, crossed or not positive."""
+    """A best bid and ask with its age; unusable when missing, stale, crossed or not positive.
+
+    ``before_mid`` and ``before_at``: the mid of an earlier quote, None when there was none.
+    """
 
     symbol: str
     bid: Decimal | None
     ask: Decimal | None
     confirmed_at: datetime | None
+    before_mid: Decimal | None = None
+    before_at: datetime | None = None
 
     def usable(self, now: datetime, within: timedelta = MAX_QUOTE_AGE) -> bool:
         """Whether both sides are there, sane and confirmed ``within`` (5 s)."""
@@ -52,13 +57,15 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class LimitVersion:
-    """The version of one limit at one scope that counts; value None switches it off."""
+    """The version of one limit at one scope that counts; value None switches it off. ``whole``: what was set, where a
+    ramp lets only ``value`` of it count."""
 
     control: str
     scope: str
     version: int
     value: Decimal | None
     enforcement: str = "BLOCK"
+    whole: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,7 @@ class GateInputs:
     priors: tuple[Prior, ...] = ()
     counted: tuple[Counted, ...] = ()
     paused: tuple[Paused, ...] = ()
+    own_quantities: tuple[Decimal, ...] = ()  # base units of the newest accepted orders that are its like
     equity: Decimal | None = None  # in the reporting currency; None when it is not known
     losses: tuple[Losses, ...] = ()
     clipped_from: Decimal | None = None  # what a reduce-only sale asked for before it was cut down to what is held
@@ -182,7 +190,7 @@ class GateInputs:
     def unit_price(self) -> Decimal | None:
         """Worst price per base unit: limit buy at max(limit, mid), market buy at ask plus slippage, sale at bid."""
         usable = self.price.usable(self.now)
-        limit = self.intent.price
+        limit = self.intent.sent_price
         with localcontext(CONTEXT):
             if self.intent.side == "SELL":
                 bid = self.price.bid if usable else None
@@ -247,9 +255,10 @@ class GateInputs:
 
     @property
     def reserve_price(self) -> Decimal | None:
-        """Quote per base: a buy costs at most its limit or ask plus slippage; a sale brings bid less slippage."""
-        if self.intent.price is not None:
-            return self.intent.price
+        """Quote per base: a buy costs at most the limit that is sent, or ask plus slippage; a sale brings that limit,
+        or bid less slippage."""
+        if self.intent.sent_price is not None:
+            return self.intent.sent_price
         if self.intent.side == "BUY":
             return self.unit_price
         if not self.price.usable(self.now) or self.price.bid is None:

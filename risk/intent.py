@@ -43,6 +43,13 @@ class Intent:
     scopes: tuple[tuple[str, str], ...] = field(default=())
     flatten_seq: int | None = None  # of a confirmed flatten: its number among the halts (``risk.models.Flatten``)
     flatten_over: bool = False  # of a flatten that does not run any more
+    as_limit_ioc: bool = False  # a MARKET order that is sent as LIMIT IOC, at ``protection_price``
+    protection_price: Decimal | None = None  # None also while no usable price tells it
+
+    @property
+    def sent_price(self) -> Decimal | None:
+        """The limit that the exchange will get, None for none."""
+        return self.price if self.price is not None else self.protection_price
 
     @property
     def fingerprint(self) -> str:

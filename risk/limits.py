@@ -8,7 +8,7 @@ decided by it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -126,6 +126,18 @@ def tighten_or_set(
         if before is not None and looser(change, before):
             raise Problem(409, "LOOSENING_NEEDS_APPROVAL", "A looser limit needs a second person's approval.")
         return _write(_ending_with(change, before), before, reason, by)
+
+
+def impose(
+    control: str, mode: str, kind: str, key: str, value: Decimal, *, reason: str, by: Actor, expires_at: datetime
+) -> Limit:
+    """A version that belongs to an act that two persons decided on, in that act's transaction; of two values the
+    tighter, the lower one."""
+    change = _change(control, mode, kind, key, value, None, expires_at)
+    before = _locked(change)
+    if before is not None and before.value is not None and before.value < value:
+        change = replace(change, value=before.value)
+    return _write(change, before, reason, by)
 
 
 def propose(change: Change, *, reason: str, by: Actor) -> Approval:

@@ -33,6 +33,7 @@ from risk.facts import Counted, Depth, Held, Live, Losses, Mark, Paused, Prior, 
 from risk.inputs import CASH_ASSETS, MAX_EQUITY_AGE, GateInputs, LimitVersion, Price, Reconciled, StateOfScope
 from risk.intent import Intent, scope_name
 from risk.losses import READ_LOSSES, losses_since, parsed_losses
+from risk.ramp import ramped
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,14 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What else is read before the lock, where a limit asks for it: the book, marks, equity and what was lost of it."""
+    """What else is read before the lock, where a limit asks for it: the book, marks, equity, what was lost of it, and
+    earlier orders."""
 
     depth: Depth | None = None
     marks: tuple[Mark, ...] = ()
     equity: Decimal | None = None
     losses: tuple[Losses, ...] = ()
+    own_quantities: tuple[Decimal, ...] = ()
 
 
 NOTHING_SEEN = Surroundings()
@@ -97,7 +100,7 @@ def read_prices_of(instrument: Instrument) -> Prices:
         quote = by_symbol.get(symbol)
         if quote is None:
             return Price(symbol, None, None, None)
-        return Price(symbol, quote.bid, quote.ask, quote.confirmed_at)
+        return Price(symbol, quote.bid, quote.ask, quote.confirmed_at, quote.before_mid, quote.before_at)
 
     reporting = next(
         (_turned(price(symbol)) if inverse else price(symbol) for symbol, inverse in rate_pairs.items()), None
@@ -133,15 +136,25 @@ SELECT
              OR i.base_asset IN (SELECT h.asset FROM positions_holding h JOIN exchanges_account a ON a.id = h.account_id
                                   WHERE a.mode = %(mode)s AND h.quantity <> 0))) END,
   CASE WHEN EXISTS (SELECT 1 FROM named WHERE control = ANY(%(of_loss)s::text[])) THEN
-    (SELECT jsonb_agg(to_jsonb(x)) FROM ($LOSSES) x) END
+    (SELECT jsonb_agg(to_jsonb(x)) FROM ($LOSSES) x) END,
+  CASE WHEN EXISTS (SELECT 1 FROM named WHERE control = 'max_quantity_multiple') THEN
+    (SELECT jsonb_agg(own.quantity::text)
+       FROM (SELECT lately.quantity
+               FROM (SELECT * FROM risk_decision WHERE account_name = %(account)s ORDER BY id DESC LIMIT %(looked_at)s)
+                    lately
+              WHERE lately.accepted AND lately.kind = 'order' AND lately.symbol = %(symbol)s
+                AND lately.strategy = %(strategy)s AND lately.quantity IS NOT NULL
+              ORDER BY lately.id DESC LIMIT %(own_orders)s) own) END
 """.replace("$LOSSES", READ_LOSSES)
 )
+OWN_ORDERS, LOOKED_AT = 50, 500
+"""So many of an account's own orders of the same pair and strategy, among so many of its newest decisions."""
 
 
 def read_surroundings(intent: Intent) -> Surroundings:
     """What needs no lock besides the prices: nothing but one small question where no limit asks for more."""
     currency = settings.EXEC_REPORTING_CURRENCY
-    levels, confirmed_at, equity, quotes, losses = _prepared(
+    levels, confirmed_at, equity, quotes, losses, own = _prepared(
         _READ_SURROUNDINGS,
         {
             "mode": intent.mode,
@@ -158,6 +171,11 @@ def read_surroundings(intent: Intent) -> Surroundings:
             "modes": [intent.mode],
             "owners": ["", intent.account, intent.strategy or ""],
             "points_since": losses_since(clock.now()),
+            "account": intent.account,
+            "symbol": intent.symbol,
+            "strategy": intent.strategy or "",
+            "looked_at": LOOKED_AT,
+            "own_orders": OWN_ORDERS,
         },
     )
     depth = None
@@ -165,7 +183,8 @@ def read_surroundings(intent: Intent) -> Surroundings:
         bids, asks = (tuple((Decimal(p), Decimal(q)) for p, q in side) for side in _parsed(levels))
         depth = Depth(bids, asks, confirmed_at)
     seen = tuple(parsed_losses(_parsed(losses) or []).values())
-    return Surroundings(depth, marks_of(_parsed(quotes) or [], currency), equity, seen)
+    own_quantities = tuple(Decimal(text) for text in _parsed(own) or ())
+    return Surroundings(depth, marks_of(_parsed(quotes) or [], currency), equity, seen, own_quantities)
 
 
 def marks_of(quotes: list[list[Any]], currency: str) -> tuple[Mark, ...]:
@@ -315,11 +334,13 @@ def read_inputs(
         reporting_price=prices.reporting,
         reporting_currency=settings.EXEC_REPORTING_CURRENCY,
         states=tuple(StateOfScope(scope_name(kind, key), state, halt) for kind, key, state, halt in _parsed(states)),
-        limits=tuple(
-            LimitVersion(
-                control, scope_name(kind, key), version, None if value is None else Decimal(value), enforcement
+        limits=ramped(
+            tuple(
+                LimitVersion(
+                    control, scope_name(kind, key), version, None if value is None else Decimal(value), enforcement
+                )
+                for control, kind, key, version, value, enforcement in _parsed(limits)
             )
-            for control, kind, key, version, value, enforcement in _parsed(limits)
         ),
         ledger_balance=ledger if ledger is not None else (Decimal(0) if intent.books_open else None),
         exchange_balance=None if reported is None else reported + since,
@@ -353,6 +374,7 @@ def read_inputs(
         ),
         equity=surroundings.equity,
         losses=surroundings.losses,
+        own_quantities=surroundings.own_quantities,
     )
     return inputs, int(seq)
 

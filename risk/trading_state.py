@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from django.db import connection
 
+from exchanges.models import Account
 from execution_project.common import clock
 from execution_project.common.actors import Actor
 from execution_project.common.approvals import carries_out, explains, request_approval, use
@@ -25,6 +26,7 @@ from risk.intent import scope_name
 from risk.kill_episodes import NEXT_STAGE, begin_or_join, move_stage, standing, what_keeps_it_latched
 from risk.lifting import what_is_not_flat
 from risk.models import KillEpisode, State, TradingState
+from risk.ramp import begin_ramp, what_a_ramp_does
 from risk.tripping import what_keeps_it_tripped
 
 LIFT_LATCH = "lift_latch"
@@ -150,7 +152,7 @@ def what_an_approved_start_does(approval: Approval) -> list[str]:
         then = ["Trading in full takes another proposal, and another person's word, after this one."]
     else:
         does = f"Trading in {approval.subject} goes on at once, in full."
-        then = []
+        then = [] if episode is None else what_a_ramp_does()
     return [
         does,
         *then,
@@ -194,6 +196,8 @@ def _start(kind: str, key: str, reason: str, by: Actor, approval: Approval | Non
             evidence["approval"] = str(approval.id)
             if episode is not None:
                 move_stage(episode, target, by=by, evidence=evidence)
+                if target == State.ACTIVE:
+                    begin_ramp(Account.objects.filter(killsweep__episode=episode), reason="kill lifted", by=by)
         row.latched, row.tripped_by = False, ""
         before, row.state = row.state, target
         row.reason, row.changed_by, row.changed_at = reason[:256], by.name, clock.now()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, localcontext
 
@@ -24,6 +24,7 @@ from risk.intent import scope_name
 from risk.limits import in_force
 from risk.losses import losses_of
 from risk.models import Decision, Limit, Reservation
+from risk.ramp import in_part, ramps_of
 from risk.reading import marks_of
 
 OF_ONE_ORDER = frozenset(
@@ -34,16 +35,20 @@ OF_ONE_ORDER = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A limit that counts, with what is used of it; ``used`` None where nothing adds up, or it is not known."""
+    """A limit that counts, with what is used of it; ``used`` None where nothing adds up, or it is not known.
+
+    ``allowed``: what counts of its value, which a ramp may cut down; None when it is switched off.
+    """
 
     limit: Limit
     used: Decimal | None
     subject: str = ""
+    allowed: Decimal | None = None
 
     @property
     def headroom(self) -> Decimal | None:
         """What is left; negative when facts went beyond the limit."""
-        return None if self.used is None or self.limit.value is None else self.limit.value - self.used
+        return None if self.used is None or self.allowed is None else self.allowed - self.used
 
     @property
     def why_not_known(self) -> str:
@@ -60,10 +65,10 @@ class Usage:
     @property
     def share(self) -> Decimal | None:
         """Used part of the limit, four decimals; None without a bound above zero."""
-        if self.used is None or not self.limit.value:
+        if self.used is None or not self.allowed:
             return None
         with localcontext(CONTEXT):
-            return round_up(self.used / self.limit.value, Decimal("0.0001"))
+            return round_up(self.used / self.allowed, Decimal("0.0001"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,17 @@ def usage_of(mode: str, only: Q | None = None) -> list[Usage]:
     rows.sort(key=lambda row: (names.index(row.control), row.scope_kind, row.scope_key))
     book = read_standing(mode)
     counted = _counted(rows, book)
-    return [Usage(row, counted[row.pk]) if row.pk in counted else _usage(row, book) for row in rows]
+    ramps = ramps_of((row.control, _scope(row), row.value, row.enforcement) for row in rows)
+    usages = [Usage(row, counted[row.pk]) if row.pk in counted else _usage(row, book) for row in rows]
+    return [replace(usage, allowed=_allowed(usage.limit, ramps)) for usage in usages]
+
+
+def _scope(row: Limit) -> str:
+    return scope_name(row.scope_kind, row.scope_key)
+
+
+def _allowed(row: Limit, ramps: Mapping[str, Decimal]) -> Decimal | None:
+    return None if row.value is None else in_part(row.control, _scope(row), row.value, ramps)
 
 
 def read_standing(mode: str) -> Standing:

@@ -254,6 +254,11 @@ def _request(order: Order) -> Facts:
         ("price", amount(order.price, quote_asset)),
         ("stop price", amount(order.stop_price, quote_asset)),
         ("time in force", order.time_in_force or NONE),
+        *(
+            []
+            if order.protection_price is None
+            else [("sent as", f"LIMIT IOC at {amount(order.protection_price, quote_asset)}")]
+        ),
         ("reduce only", yes_no(order.reduce_only)),
         ("asked by", order.created_by),
         ("idempotency key", code(order.idempotency_key)),

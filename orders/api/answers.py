@@ -35,6 +35,9 @@ class OrderSerializer(serializers.Serializer[Any]):
     price = DecimalString(allow_null=True)
     stop_price = DecimalString(allow_null=True)
     time_in_force = serializers.ChoiceField(choices=TimeInForce.values, allow_null=True)
+    protection_price = DecimalString(
+        allow_null=True, help_text="Of a MARKET order that is sent as LIMIT IOC, as its account says: the limit."
+    )
     reduce_only = serializers.BooleanField()
     status = serializers.ChoiceField(choices=OrderStatus.values)
     ended_as = serializers.ChoiceField(choices=sorted(ENDED_AS), allow_null=True, help_text="Kept when it is settled.")

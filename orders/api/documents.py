@@ -36,6 +36,7 @@ def order_document(order: Order) -> dict[str, Any]:
         "price": plain_or_none(order.price),
         "stop_price": plain_or_none(order.stop_price),
         "time_in_force": order.time_in_force,
+        "protection_price": plain_or_none(order.protection_price),
         "reduce_only": order.reduce_only,
         "status": str(order.status),
         "ended_as": order.ended_as,

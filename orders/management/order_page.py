@@ -70,6 +70,8 @@ def request_line(order: Document) -> str:
     for name, label in (("price", "at"), ("stop_price", "stop"), ("time_in_force", "")):
         if order[name]:
             words += [word for word in (label, order[name]) if word]
+    if order["protection_price"]:
+        words.append(f"sent as LIMIT IOC at {order['protection_price']}")
     if order["reduce_only"]:
         words.append("reduce-only")
     return " ".join(words)

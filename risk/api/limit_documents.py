@@ -80,6 +80,7 @@ class LimitsSerializer(serializers.Serializer[Any]):
 class UsageSerializer(LimitSerializer):
     """A limit with what is used of it."""
 
+    allowed = DecimalString(allow_null=True, help_text="What counts of the value: less while a ramp cuts it down.")
     used = DecimalString(allow_null=True, help_text="null: `not_known` says why.")
     not_known = serializers.ChoiceField(
         choices=["", "off", "one_order", "monitor", "no_price", "wider_than_key"],
@@ -87,8 +88,8 @@ class UsageSerializer(LimitSerializer):
         help_text="Why `used` is null: switched off; looks at one order alone; is watched by a monitor; a price or the"
         " equity is not known; the scope holds more than the key's own accounts or strategies.",
     )
-    headroom = DecimalString(allow_null=True, help_text="value − used; negative when facts went beyond it.")
-    share = DecimalString(allow_null=True, help_text="used / value, four decimals.")
+    headroom = DecimalString(allow_null=True, help_text="allowed − used; negative when facts went beyond it.")
+    share = DecimalString(allow_null=True, help_text="used / allowed, four decimals.")
     subject = serializers.CharField(
         allow_blank=True, help_text="Of a limit per asset: the asset that uses most, or has no price."
     )
@@ -140,9 +141,11 @@ def usage_document(usage: Usage, *, shown: bool = True) -> dict[str, Any]:
     """A limit with its usage as ``UsageSerializer`` describes it; not ``shown``: the limit without its usage."""
     if not shown and usage.why_not_known not in {"off", "one_order", "monitor"}:
         unknown = dict.fromkeys(("used", "headroom", "share"))
-        return {**limit_document(usage.limit), **unknown, "not_known": "wider_than_key", "subject": ""}
+        known = {**limit_document(usage.limit), "allowed": plain_or_none(usage.allowed)}
+        return {**known, **unknown, "not_known": "wider_than_key", "subject": ""}
     return {
         **limit_document(usage.limit),
+        "allowed": plain_or_none(usage.allowed),
         "used": plain_or_none(usage.used),
         "not_known": usage.why_not_known,
         "headroom": plain_or_none(usage.headroom),

@@ -22,6 +22,7 @@ from risk.controls import (
     paused,
     permission,
     price_collar,
+    ramp,
     reduce_only,
     self_match,
     trading_state,
@@ -57,6 +58,7 @@ CONTROLS: tuple[Callable[[GateInputs], ControlResult | tuple[ControlResult, ...]
     turnover.evaluate,
     daily_loss.evaluate,
     drawdown.evaluate,
+    ramp.evaluate,
 )
 
 # Every bound that is a stored limit, by the name that limits carry.

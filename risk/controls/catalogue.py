@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 BLOCK, WARN = "BLOCK", "WARN"
+RAMP = "ramp"
 EVERYWHERE = ("global", "exchange", "account", "strategy", "symbol")
 BOOKS = ("global", "exchange", "account", "strategy")
 SERIES = ("global", "account", "strategy")
@@ -41,6 +42,14 @@ _ALL = (
     LimitSpec("permission", 1, "0 or 1", (*EVERYWHERE, "asset"), "0: nothing that increases exposure passes here."),
     LimitSpec("market_orders", 1, "0 or 1", EVERYWHERE, "0: no MARKET orders that increase exposure."),
     LimitSpec("max_order_quantity", 3, "base units", ("symbol", "asset"), "Base quantity of one order."),
+    LimitSpec(
+        "max_quantity_multiple",
+        3,
+        "multiple",
+        EVERYWHERE,
+        "Base quantity of one order against the median of the newest 50 that are its like; from 10 on.",
+        enforcement=WARN,
+    ),
     LimitSpec(
         "max_order_notional",
         4,
@@ -190,6 +199,14 @@ _ALL = (
     LimitSpec("max_quote_age", 22, "seconds", EVERYWHERE, "Age of the instrument's price.", reducing=True),
     LimitSpec("max_spread", 22, "fraction", EVERYWHERE, "(ask − bid) / mid.", reducing=True),
     LimitSpec(
+        "max_mid_jump",
+        22,
+        "fraction per second",
+        EVERYWHERE,
+        "How far the mid may have moved since the quote before it.",
+        reducing=True,
+    ),
+    LimitSpec(
         "max_divergence",
         22,
         "fraction",
@@ -255,6 +272,7 @@ _ALL = (
         higher_is_tighter=True,
         monitor=True,
     ),
+    LimitSpec(RAMP, 28, "fraction", ("global", "account"), "What counts of the scope's money limits; global: of all."),
 )
 CATALOGUE: dict[str, LimitSpec] = {spec.name: spec for spec in _ALL}
 AT_THE_GATE: dict[str, LimitSpec] = {spec.name: spec for spec in _ALL if not spec.monitor}

@@ -107,6 +107,7 @@ def _worst(
                     "value": plain_or_none(each.value),
                     "enforcement": each.enforcement,
                     "observed": plain_or_none(looked.value),
+                    **({} if each.whole is None else {"whole": plain_or_none(each.whole)}),
                 }
                 for each, looked in checked
             },

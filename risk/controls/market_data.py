@@ -1,4 +1,5 @@
-"""Control 22, market data sanity: a price that is old, wide, crossed or far from another exchange's is no market."""
+"""Control 22, market data sanity: a price that is old, wide, crossed, far from the one before it or from another
+exchange's is no market."""
 
 from __future__ import annotations
 
@@ -13,16 +14,19 @@ from risk.inputs import MAX_QUOTE_AGE, GateInputs, LimitVersion
 NUMBER = 22
 AGE = "max_quote_age"
 SPREAD = "max_spread"
+JUMP = "max_mid_jump"
 DIVERGENCE = "max_divergence"
+PER = timedelta(seconds=1)
 
 
-def evaluate(inputs: GateInputs) -> tuple[ControlResult, ControlResult, ControlResult]:
-    """``age ≤ limit``, ``(ask − bid) / mid ≤ limit``, ``|mid / other mid − 1| ≤ limit``, each for itself; without a
-    sane price each that is set denies. Orders with a price of their own that reduce pass, others that reduce do not."""
+def evaluate(inputs: GateInputs) -> tuple[ControlResult, ...]:
+    """``age ≤ limit``, ``(ask − bid) / mid ≤ limit``, ``|mid / mid before − 1| / max(1 s, time between) ≤ limit``,
+    ``|mid / other mid − 1| ≤ limit``, each for itself; without a sane price each that is set denies. Orders with a
+    price of their own that reduce pass, others that reduce do not."""
     if inputs.is_reducing and inputs.intent.type != "MARKET":
         why = "The order reduces exposure at a price of its own."
-        return passed_over(inputs, AGE, why), passed_over(inputs, SPREAD, why), passed_over(inputs, DIVERGENCE, why)
-    return _age(inputs), _spread(inputs), _divergence(inputs)
+        return tuple(passed_over(inputs, name, why) for name in (AGE, SPREAD, JUMP, DIVERGENCE))
+    return _age(inputs), _spread(inputs), _jump(inputs), _divergence(inputs)
 
 
 def _unusable(inputs: GateInputs) -> Observation:
@@ -54,6 +58,27 @@ def _spread(inputs: GateInputs) -> ControlResult:
         return Observation(spread, "SPREAD_TOO_WIDE", f"{detail} {plain_or_none(limit.value)}.")
 
     return judge(inputs, SPREAD, observe)
+
+
+def _jump(inputs: GateInputs) -> ControlResult:
+    """Without a quote before this one there is nothing that it can have jumped from."""
+    price = inputs.price
+    before, before_at = price.before_mid, price.before_at
+    if before is None or before_at is None or before <= 0:
+        return passed_over(inputs, JUMP, f"No earlier quote of {price.symbol} to compare with.")
+
+    def observe(limit: LimitVersion) -> Observation:
+        mid, at = price.mid, price.confirmed_at
+        if mid is None or at is None or not price.sane:
+            return _unusable(inputs)
+        seconds = Decimal(max(at - before_at, PER) // timedelta(microseconds=1)).scaleb(-6)
+        with localcontext(CONTEXT):
+            jump = round_up(abs(mid / before - 1) / seconds)
+        detail = f"The mid of {price.symbol} moved by {plain(jump)} a second from {plain(before)} to {plain(mid)};"
+        seen = {"before": plain(before), "mid": plain(mid), "before_at": before_at.isoformat()}
+        return Observation(jump, "PRICE_JUMPED", f"{detail} {limit.scope} allows {plain_or_none(limit.value)}.", seen)
+
+    return judge(inputs, JUMP, observe)
 
 
 def _divergence(inputs: GateInputs) -> ControlResult:

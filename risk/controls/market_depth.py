@@ -7,20 +7,34 @@ from typing import Any
 
 from execution_project.common.money import CONTEXT, plain, plain_or_none, round_up
 from risk.controls.judging import Observation, judge, passed_over
-from risk.controls.result import ControlResult
+from risk.controls.result import ControlOutcome, ControlResult
 from risk.facts import MAX_DEPTH_AGE, Level
 from risk.inputs import GateInputs, LimitVersion
 
 NUMBER = 6
 CONTROL = "market_slippage"
 EXIT = "market_slippage_exit"
+AS_LIMIT = "market_as_limit_ioc"
 
 
-def evaluate(inputs: GateInputs) -> tuple[ControlResult, ControlResult]:
+def evaluate(inputs: GateInputs) -> tuple[ControlResult, ...]:
     """The last level that the order needs lies at most the limit's fraction behind the best one; depth of at most 2 s.
 
-    Orders that reduce have a limit of their own, ``market_slippage_exit``, which may be wider.
+    Orders that reduce have a limit of their own, ``market_slippage_exit``, which may be wider. Where the account's
+    MARKET orders are sent as LIMIT IOC, one whose price no usable quote tells is denied.
     """
+    return (*_depth(inputs), _as_limit(inputs)) if inputs.intent.as_limit_ioc else _depth(inputs)
+
+
+def _as_limit(inputs: GateInputs) -> ControlResult:
+    if inputs.intent.protection_price is None:
+        said = "No fresh price tells at which limit this MARKET order would be sent."
+        return ControlResult(NUMBER, AS_LIMIT, ControlOutcome.BREACH, "PRICE_UNAVAILABLE", said)
+    seen = {"protection_price": plain(inputs.intent.protection_price), "source": f"quote:{inputs.intent.exchange}"}
+    return ControlResult(NUMBER, AS_LIMIT, ControlOutcome.PASS, inputs=seen)
+
+
+def _depth(inputs: GateInputs) -> tuple[ControlResult, ControlResult]:
     if inputs.intent.type != "MARKET":
         why = f"A {inputs.intent.type} order."
         return passed_over(inputs, CONTROL, why), passed_over(inputs, EXIT, why)

@@ -11,13 +11,15 @@ from execution_project.common.money import plain_or_none
 
 
 class ControlOutcome(StrEnum):
-    """Only BREACH denies. WARNED and SHADOWED are breaches of limits that do not block; NOT_SET: there is no limit."""
+    """Only BREACH denies. WARNED and SHADOWED are breaches of limits that do not block, OVERRIDDEN ones that two
+    persons let through for this order; NOT_SET: there is no limit."""
 
     PASS = "pass"  # noqa: S105  not a password
     NOT_APPLICABLE = "not_applicable"
     NOT_SET = "not_set"
     SHADOWED = "shadowed"
     WARNED = "warned"
+    OVERRIDDEN = "overridden"
     BREACH = "breach"
 
 

@@ -34,10 +34,10 @@ def evaluate(inputs: GateInputs) -> ControlResult:
         )
     breaches = check_order(
         intent.filters,
-        type_=intent.type,
+        type_=intent.type if intent.protection_price is None else "LIMIT",
         quantity=intent.quantity,
         quote_quantity=intent.quote_quantity,
-        price=intent.price,
+        price=intent.sent_price,
         stop_price=intent.stop_price,
         base_precision=intent.base_precision,
         quote_precision=intent.quote_precision,

@@ -22,8 +22,8 @@ class Decision(AppendOnlyModel):
     """The stored outcome of all controls for one order or replace: inputs, observed values, limits, headroom.
 
     The columns beside the documents are what rates, turnover and duplicates are counted by. ``notional``: worst value
-    in the reporting currency that it adds, None when no price told; ``fingerprint``: the same for two orders that look
-    the same.
+    in the reporting currency that it adds, ``quantity``: base units that it may trade at most, None when no price told;
+    ``fingerprint``: the same for two orders that look the same.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
@@ -43,6 +43,7 @@ class Decision(AppendOnlyModel):
     side = models.CharField(max_length=4, blank=True, default="")
     reducing = models.BooleanField(default=False)
     notional = MoneyField(null=True)
+    quantity = MoneyField(null=True)
     fingerprint = models.CharField(max_length=64, blank=True, default="")
 
     class Meta:

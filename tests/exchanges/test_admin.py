@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 
@@ -173,6 +173,21 @@ def test_only_administrators_make_accounts(group: str) -> None:
     page = text_of(client.get(f"{LIST}{account.pk}/change/"))
     assert url not in page
     assert "api_key_sealed" not in page
+
+
+def test_market_orders_are_switched_to_limit_ioc_and_refused_where_there_is_none(administrator: Client) -> None:
+    account, other = AccountFactory(), AccountFactory(exchange="btcturk")
+    asked = {"sent_as": "LIMIT IOC", "reason": "thin books"}
+    assert "Market orders" in text_of(administrator.get(f"{LIST}{account.pk}/change/"))
+    assert administrator.post(f"{LIST}{account.pk}/market-orders/", asked).status_code == 302
+    assert Account.objects.get(pk=account.pk).market_as_limit_ioc
+    event = Event.objects.get(kind="account.market_as_limit_ioc_set")
+    assert event.evidence == {"was": False, "is": True, "reason": "thin books"}
+    refused = administrator.post(f"{LIST}{other.pk}/market-orders/", asked)
+    assert (refused.status_code, "knows no IOC" in refused.content.decode()) == (400, True)
+    assert not Account.objects.get(pk=other.pk).market_as_limit_ioc
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Account.objects.filter(pk=other.pk).update(market_as_limit_ioc=True)
 
 
 def test_nothing_else_about_an_account_can_be_changed(administrator: Client) -> None:

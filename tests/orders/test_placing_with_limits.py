@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -164,6 +165,22 @@ def test_a_replace_is_decided_by_all_limits_and_counts_the_greater_of_old_and_ne
     assert (decision.kind, decision.notional) == ("replace", D("600.05"))
     live = Reservation.objects.filter(order_id=order.id, live=True)
     assert (live.count(), sum(row.exposure for row in live)) == (2, D("1200.1"))
+
+
+def test_an_order_is_held_against_the_median_of_its_own_like(account: Account) -> None:
+    limit("max_quantity_multiple", "3")
+    for turn in range(9):
+        assert ask(account, f"usual-{turn}").order.status == "pending"
+    Decision.objects.create(
+        order_id=uuid4(), accepted=True, results=[], inputs={}, gate_seq=1, decided_at=clock.now(), actor="test",
+        mode="sandbox", account_name=account.name, symbol="ETHUSDT", quantity=D(50),
+    )  # fmt: skip
+    few = ask(account, "few", quantity=D("0.01")).decision
+    assert "9 earlier orders" in next(r for r in few.results if r["control"] == "max_quantity_multiple")["detail"]
+    asked = ask(account, "usual", quantity=D("0.003"))
+    assert said(asked, "max_quantity_multiple")["observed"] == "3"
+    warned = ask(account, "unusual", quantity=D("0.0031"))
+    assert (warned.order.status, said(warned, "max_quantity_multiple")["outcome"]) == ("pending", "warned")
 
 
 def test_a_placement_takes_as_many_statements_under_every_limit_as_under_one(account: Account) -> None:

@@ -121,6 +121,33 @@ def test_quantity_is_capped_without_any_price(scope: str) -> None:
     at_the_boundary(max_order_quantity.evaluate, "max_order_quantity", "1", "MAX_ORDER_QUANTITY", given, scope)
 
 
+@pytest.mark.parametrize(
+    ("own", "times"), [([1] * 9 + [4], "1"), ([2] * 5 + [3] * 5, "0.4"), ([1] * 24 + [4] * 26, "0.25")]
+)
+def test_a_quantity_is_held_against_the_median_of_its_like(own: list[int], times: str) -> None:
+    given = inputs(own_quantities=tuple(D(n) for n in own))
+    at_the_boundary(max_order_quantity.evaluate, "max_quantity_multiple", times, "UNUSUAL_QUANTITY", given, "global")
+
+
+def test_fewer_than_ten_own_orders_are_no_measure() -> None:
+    limits = (row("max_quantity_multiple", "0"),)
+    result = said(
+        max_order_quantity.evaluate, "max_quantity_multiple", inputs(own_quantities=(D(1),) * 9, limits=limits)
+    )
+    assert (result.outcome, result.detail) == (
+        "not_applicable",
+        "Not judged: 9 earlier orders are its like, 10 are needed.",
+    )
+    unpriced = inputs(
+        order=market(quantity=None, quote_quantity=D(5)),
+        price=price(None, None),
+        own_quantities=(D(1),) * 10,
+        limits=limits,
+    )
+    assert said(max_order_quantity.evaluate, "max_quantity_multiple", unpriced).code == "PRICE_UNAVAILABLE"
+    assert CATALOGUE["max_quantity_multiple"].enforcement == "WARN"
+
+
 def test_a_buy_sized_in_quote_is_taken_at_the_bid() -> None:
     given = inputs(order=market(quantity=None, quote_quantity=D("59990")))
     at_the_boundary(max_order_quantity.evaluate, "max_order_quantity", "1", "MAX_ORDER_QUANTITY", given, "asset:BTC")
@@ -468,6 +495,25 @@ def test_a_crossed_or_missing_price_is_no_market(shown: Any) -> None:
             said(market_data.evaluate, name, replace(limited, intent=market(side="SELL"))).code
             == "MARKET_DATA_UNUSABLE"
         )
+
+
+def test_a_mid_that_jumped_is_no_market() -> None:
+    moved = replace(price("61799", "61801"), before_mid=D("60000"))
+    for apart, jump in ((0.2, "0.03"), (1, "0.03"), (2, "0.015"), (60, "0.0005")):
+        given = inputs(price=replace(moved, before_at=NOW - timedelta(seconds=apart)))
+        at_the_boundary(market_data.evaluate, "max_mid_jump", jump, "PRICE_JUMPED", given, "global")
+    fallen = replace(price("58199", "58201"), before_mid=D("60000"), before_at=NOW - timedelta(seconds=1))
+    at_the_boundary(market_data.evaluate, "max_mid_jump", "0.03", "PRICE_JUMPED", inputs(price=fallen), "account:main")
+    limits = (row("max_mid_jump", "0"),)
+    exit_ = inputs(order=sale(), price=fallen, limits=limits)
+    assert said(market_data.evaluate, "max_mid_jump", exit_).outcome == "not_applicable"
+    by_market = replace(exit_, intent=market(side="SELL"))
+    assert said(market_data.evaluate, "max_mid_jump", by_market).code == "PRICE_JUMPED"
+    crossed = replace(fallen, bid=D("58202"))
+    assert (
+        said(market_data.evaluate, "max_mid_jump", inputs(price=crossed, limits=limits)).code == "MARKET_DATA_UNUSABLE"
+    )
+    assert said(market_data.evaluate, "max_mid_jump", inputs(limits=limits)).outcome == "not_applicable"
 
 
 def test_without_another_exchange_there_is_nothing_to_diverge_from() -> None:

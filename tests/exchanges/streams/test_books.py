@@ -61,6 +61,28 @@ def test_an_older_word_never_takes_the_place_of_a_younger_one() -> None:
 
 
 @pytest.mark.django_db
+def test_a_quote_keeps_the_mid_before_it_for_a_second() -> None:
+    instrument = InstrumentFactory()
+
+    def stored(seconds: float, bid: int | None) -> tuple[Decimal | None, float | None]:
+        at = START + timedelta(seconds=seconds)
+        store_quotes([Price(instrument.pk, None if bid is None else D(bid), D(200), at)])
+        quote = Quote.objects.get(instrument=instrument)
+        since = None if quote.before_at is None else (quote.before_at - START).total_seconds()
+        return quote.before_mid, since
+
+    assert stored(0, 100) == (None, None)
+    assert stored(0, 110) == (None, None)  # the same moment is no earlier one
+    assert stored(0.5, 120) == (D(155), 0)
+    assert stored(1, 130) == (D(155), 0)
+    assert stored(1.5, 140) == (D(165), 1)
+    assert stored(0.2, 10) == (D(165), 1)  # came late
+    assert stored(3, None) == (D(165), 1)
+    assert stored(9, 150) == (D(165), 1)  # one side alone has no mid
+    assert stored(10, 160) == (D(175), 9)
+
+
+@pytest.mark.django_db
 def test_prices_are_unlogged() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
