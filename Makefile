@@ -18,13 +18,14 @@ SOURCE := execution_project,orders,positions,risk,exchanges
 # One line per step; its output only when it fails.
 step = @printf '%-24s' '$(1)'; if output=$$($(2) 2>&1); then echo ok; else echo FAILED; printf '%s\n' "$$output"; exit 1; fi
 
-.PHONY: help run test proof chaos bench lock lint types format
+.PHONY: help run test proof chaos drill bench lock lint types format
 
 help:
 	@echo 'make run           the whole engine with its exchange simulator; Ctrl-C stops it'
 	@echo 'make test          what continuous integration runs'
 	@echo 'make proof         the same with full rounds, each guard removed in turn, 10 seeds of chaos'
 	@echo 'make chaos SEED=n  trades on both exchanges for SECONDS=60 while everything fails, then counts'
+	@echo 'make drill         stages what must stop trading, from a fat finger to a dead database, and times it'
 	@echo 'make bench CASE=x  one measurement'
 	@echo 'make lint | types | format | lock'
 
@@ -65,6 +66,9 @@ proof: .venv/.dev-stamp
 
 chaos: .venv/.dev-stamp
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --seconds $(SECONDS)
+
+drill: .venv/.dev-stamp
+	@$(BIN)/python -m tests.drill $(addprefix --only ,$(ONLY)) $(if $(WRITE),--write $(WRITE))
 
 bench: .venv/.dev-stamp
 	@$(BIN)/python -m tests.bench $(CASE)

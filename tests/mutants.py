@@ -17,6 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".data", "__pycache__", ".mypy_cache", ".ruff_cache", ".hypothesis")
 INVARIANTS = "tests/invariants/test_invariant_"
+KILLS = f"{INVARIANTS}05_kills_are_final.py"
+READABLE = f"{INVARIANTS}09_readable_afterwards.py"
+SWEEP = "tests/integration/test_kill_sweep.py"
+FLATTEN = "tests/integration/test_flatten.py"
+CONTROLS = "tests/risk/test_controls.py"
+LIMIT_CONTROLS = "tests/risk/test_limit_controls.py"
 CRASHES = "tests/integration/test_sweep_crashes.py"
 BAN = "tests/integration/test_ban.py"
 ISOLATION = "tests/integration/test_isolation.py"
@@ -98,8 +104,8 @@ MUTANTS = (
     Mutant(
         "2: a trade that is in the books is not booked again",
         "positions/booking.py",
-        "new = insert_new(fills)",
-        "new = [fill for fill in fills if insert_new([fill]) or fill]",
+        "new = insert_new([_fill(account, booking) for booking in sorted(bookings, key=_moment)])",
+        "new = [f for f in (_fill(account, b) for b in sorted(bookings, key=_moment)) if insert_new([f]) or f]",
         f"{INVARIANTS}02_every_trade_once.py",
     ),
     Mutant(
@@ -291,6 +297,167 @@ MUTANTS = (
         'return f"housekeeping-{exchange}"',
         'return "housekeeping-btcturk"',
         "tests/orders/test_queues.py",
+    ),
+    Mutant(
+        "4: what live orders may still bring is found by its asset",
+        "risk/exposure.py",
+        "            if row.gained_asset == asset\n",
+        "            if row.gained_asset is None\n",
+        f"{INVARIANTS}04_limits_hold.py::test_invariant_04_an_order_of_unknown_outcome_counts_in_full",
+    ),
+    Mutant(
+        "4: the limits of all scopes are looked at",
+        "risk/controls/judging.py",
+        "for limit, seen in checked if broken_by(",
+        "for limit, seen in checked[-1:] if broken_by(",
+        f"{LIMIT_CONTROLS}::test_all_scopes_are_checked_and_a_narrower_one_never_loosens",
+    ),
+    Mutant(
+        "4: loosening a limit takes a second person",
+        "risk/limits.py",
+        "        if before is not None and looser(change, before):\n",
+        "        if before is None and looser(change, before):\n",
+        "tests/risk/test_limit_changes.py::test_a_limit_is_set_and_tightened_at_once_and_loosened_by_a_second_person",
+    ),
+    Mutant(
+        "4: orders are counted against the rate",
+        "risk/controls/order_rate.py",
+        "else found.increasing) + 1",
+        "else Decimal(0)) + 1",
+        f"{INVARIANTS}04_limits_hold.py::test_invariant_04_the_windows_slide",
+    ),
+    Mutant(
+        "5: a halt that was lifted outranks what was accepted before",
+        "risk/trading_state.py",
+        "        if state.last_halt_seq >= gate_seq:\n",
+        "        if state.last_halt_seq is None:\n",
+        f"{KILLS}::test_invariant_05_a_halt_that_was_lifted_still_outranks_what_was_accepted_before",
+    ),
+    Mutant(
+        "5: a halted scope takes nothing",
+        "risk/controls/trading_state.py",
+        "    if stopping:\n",
+        "    if stopping is None:\n",
+        f"{KILLS}::test_invariant_05_nothing_new_passes_a_kill_whether_it_reduces_or_not",
+    ),
+    Mutant(
+        "5: two persons lift a latch",
+        "risk/trading_state.py",
+        "        if approval is None and _takes_two(row, episode):\n",
+        "        if approval is None and row.pk is None:\n",
+        "tests/risk/test_trading_state.py::test_a_latch_is_not_lifted_by_one_person_nor_loosened_by_a_plain_halt",
+    ),
+    Mutant(
+        "5: what speaks against a start is looked at when it is approved",
+        "risk/trading_state.py",
+        "            _refuse_held(row, episode)\n            evidence[",
+        "            evidence[",
+        "tests/risk/test_trading_state.py::test_what_speaks_against_a_start_is_said_before_anybody_decides_and_looked_at_again_after",
+    ),
+    Mutant(
+        "5: an exchange that does not answer is not empty",
+        "orders/kill_sweep.py",
+        "        proven = False\n        failed =",
+        "        proven = True\n        failed =",
+        f"{SWEEP}::test_an_exchange_that_does_not_answer_is_not_taken_for_empty",
+    ),
+    Mutant(
+        "5: two empty lists, apart from each other, prove a kill",
+        "orders/kill_sweep.py",
+        "    if asked_at - sweep.empty_since < gap:\n",
+        "    if asked_at < sweep.empty_since:\n",
+        f"{SWEEP}::test_a_kill_ends_ours_and_foreign_orders_and_says_verified_by_evidence",
+    ),
+    Mutant(
+        "5: what works after VERIFIED opens the kill again",
+        "orders/killing.py",
+        "            if not left:\n                return episode\n",
+        "            if left is not None:\n                return episode\n",
+        f"{SWEEP}::test_an_order_that_another_program_places_after_verified_opens_the_kill_again",
+    ),
+    Mutant(
+        "5: a flatten follows a verified kill",
+        "orders/flattening.py",
+        "    if episode.verdict != KillVerdict.VERIFIED:\n",
+        "    if episode.verdict is None:\n",
+        f"{FLATTEN}::test_it_follows_a_verified_kill_only_and_sells_what_was_shown_only",
+    ),
+    Mutant(
+        "5: a flatten sells what was shown",
+        "orders/flattening.py",
+        "        if plan.confirm != confirm:\n",
+        "        if plan.confirm is None:\n",
+        f"{FLATTEN}::test_it_follows_a_verified_kill_only_and_sells_what_was_shown_only",
+    ),
+    Mutant(
+        "5: nothing is sold on old prices",
+        "orders/flattening.py",
+        "    if stale or quote is None or",
+        "    if quote is None or",
+        f"{FLATTEN}::test_nothing_is_sold_on_old_prices_and_in_the_end_that_is_said",
+    ),
+    Mutant(
+        "5: a kit believes no answer that is none",
+        "exchanges/emergency_cancel.py",
+        "            desk.pauses.note(desk.host, error.outcome)\n            empty_since = None\n",
+        "            result.verified = True\n            return\n",
+        "tests/exchanges/test_emergency_kit.py::test_a_kit_says_what_it_could_not_prove",
+    ),
+    Mutant(
+        "8: a state that nobody knows halts",
+        "risk/inputs.py",
+        '        if self.state in {"ACTIVE", "REDUCE_ONLY"}:\n',
+        '        if self.state != "HALTED":\n',
+        f"{CONTROLS}::test_the_strictest_state_of_all_scopes_counts",
+    ),
+    Mutant(
+        "8: a limit that must be set and is not denies",
+        "risk/controls/judging.py",
+        "        if not any(limit.scope.startswith(",
+        "        if limits and not any(limit.scope.startswith(",
+        f"{CONTROLS}::test_without_a_limit_for_the_account_nothing_that_increases_passes",
+    ),
+    Mutant(
+        "8: what is not known breaks a limit",
+        "risk/controls/judging.py",
+        "    return value is None or value > limit\n",
+        "    return value is not None and value > limit\n",
+        f"{LIMIT_CONTROLS}::test_an_unpriced_asset_stops_the_whole_book_but_not_another_asset",
+    ),
+    Mutant(
+        "8: caps hold up no exit",
+        "risk/controls/judging.py",
+        "    if inputs.is_reducing and not spec.reducing:\n",
+        "    if inputs.is_reducing and spec is None:\n",
+        f"{LIMIT_CONTROLS}::test_caps_never_hold_up_an_exit",
+    ),
+    Mutant(
+        "8: an old price values nothing",
+        "risk/inputs.py",
+        "is not None and now - self.confirmed_at <= within",
+        "is not None",
+        f"{CONTROLS}::test_a_price_that_cannot_be_used_denies_what_it_would_value",
+    ),
+    Mutant(
+        "9: a breach names the limit's version",
+        "risk/controls/judging.py",
+        '            "limit_version": limit.version,\n',
+        '            "limit_version": None,\n',
+        f"{READABLE}::test_invariant_09_a_denied_order_tells_every_breach_and_by_which_limit",
+    ),
+    Mutant(
+        "9: a halt is on record with its reason",
+        "risk/trading_state.py",
+        'evidence={"reason": reason, "latched":',
+        'evidence={"reason": "", "latched":',
+        f"{READABLE}::test_invariant_09_acts_of_people_are_on_record_with_their_reason",
+    ),
+    Mutant(
+        "9: the database refuses another past",
+        "execution_project/roles.py",
+        "        if plain not in protected:",
+        "        if plain in protected:",
+        f"{READABLE}::test_invariant_09_the_database_itself_refuses_another_past",
     ),
 )
 

@@ -30,8 +30,8 @@ class ControlApi:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"null")
 
-    def fault(self, kind: str, call: str = "POST /api/v3/order", times: int = 1, **parameters: Any) -> None:
-        """Inject a fault into the next ``times`` calls."""
+    def fault(self, kind: str, call: str = "POST /api/v3/order", times: int | None = 1, **parameters: Any) -> None:
+        """Inject a fault into the next ``times`` calls; None: until the faults are lifted."""
         self.call("POST", "/sim/faults", {"call": call, "kind": kind, "times": times, **parameters})
 
     def posted(self) -> dict[str, int]:

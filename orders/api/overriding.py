@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from execution_project.common.api.approvals import approval_document
+from execution_project.common.api.approvals import ProposalSerializer, approval_document
 from execution_project.common.api.authentication import actor_of, principal_of
 from execution_project.common.api.schema import operation
 from execution_project.common.rights import Right
@@ -18,7 +18,6 @@ from orders.api.serializers import StrictSerializer, StrictString
 from orders.models import Order
 from orders.overriding import propose_override
 from orders.placing import order_of
-from risk.api.documents import ProposalSerializer
 
 
 class OverrideOrderSerializer(StrictSerializer):

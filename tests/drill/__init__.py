@@ -1,0 +1,1 @@
+"""What must stop trading, staged on a real engine and timed: ``make drill``."""
