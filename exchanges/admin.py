@@ -25,9 +25,11 @@ from exchanges.models import (
     HostPause,
     Instrument,
     Mode,
+    PaperAccount,
     Quote,
     StreamState,
 )
+from exchanges.paper import admin as paper_admin  # noqa: F401  its pages are registered with these
 from execution_project.common.admin_forms import SELECT, TEXT, SecretField, form_page
 from execution_project.common.admin_values import (
     NONE,
@@ -40,6 +42,7 @@ from execution_project.common.admin_values import (
     badge,
     field_value,
     joined,
+    link_to,
     moment,
 )
 from execution_project.common.problems import Problem
@@ -257,6 +260,7 @@ class AccountAdmin(ReadOnlyAdmin):
                     *facts,
                     ("API key", self.key_tail(row)),
                     ("lists", joined([anchor(orders, "orders"), anchor(fills, "fills"), anchor(events, "events")])),
+                    *_paper(row),
                 ],
             ),
             *self._host(row),
@@ -286,6 +290,11 @@ class AccountAdmin(ReadOnlyAdmin):
                 ],
             )
         ]
+
+
+def _paper(row: Account) -> list[tuple[str, object]]:
+    kept = PaperAccount.objects.filter(account=row).first()
+    return [] if kept is None else [("paper exchange", link_to(kept))]
 
 
 @admin.register(Instrument)

@@ -193,6 +193,18 @@ class DepthReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicTrade:
+    """A trade between others: price in quote, quantity in base, and the side that took."""
+
+    symbol: str
+    trade_id: str
+    price: Decimal
+    quantity: Decimal
+    aggressor: str
+    traded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class FeeRates:
     """Fractions of the received amount (0.001 is 10 basis points)."""
 

@@ -94,7 +94,7 @@ class FillAdmin(CorrectionPages):
                     ("role", NONE if row.is_maker is None else "maker" if row.is_maker else "taker"),
                     ("traded", moment(row.traded_at)),
                     ("booked", moment(row.booked_at)),
-                    ("heard from", row.source),
+                    ("heard from", row.source) if row.model is None else ("made up by", row.model),
                     ("id", code(str(row.id))),
                 ],
             ),

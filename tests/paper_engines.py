@@ -92,15 +92,20 @@ def make_paper_engine(exchange: str = "binance", **terms: Any) -> PaperEngine:
     installation.prefix.cache_clear()
     source = InstrumentFactory(exchange=exchange, mode=Mode.SANDBOX)
     account = add_account(f"paper-{secrets.token_hex(3)}", exchange=exchange, mode=Mode.PAPER, by=BY)
+    engine = furnish(account, source, **terms)
+    engine.show()
+    return engine
+
+
+def furnish(account: Account, source: Instrument, **terms: Any) -> PaperEngine:
+    """Give a paper account its terms, pairs, a limit, money, open books and a key."""
     set_terms(account, {**QUIET, **terms}, reason="a test", by=BY)
     sync_instruments(account)
     Strategy.objects.get_or_create(name="demo")
     tighten_or_set("max_order_notional", "paper", "account", account.name, Decimal(1_000_000), reason="test", by=BY)
-    for asset, amount in START[exchange].items():
+    for asset, amount in START[account.exchange].items():
         deposit(account, asset, Decimal(amount), reason="a start", by=BY)
     open_books(account, by=BY)
     account.refresh_from_db()
     _, key = create_api_key("paper", ["read", "trade", "operate"], by=BY, requests_per_second=1_000_000)
-    engine = PaperEngine(account, source, key, Client())
-    engine.show()
-    return engine
+    return PaperEngine(account, source, key, Client())

@@ -23,6 +23,7 @@ from exchanges.reports import (
     InstrumentReport,
     OrderCountReport,
     OrderReport,
+    PublicTrade,
     QuoteReport,
     ReportedStatus,
     TradeReport,
@@ -374,6 +375,19 @@ def _levels(item: dict[str, Any], name: str) -> tuple[tuple[Decimal, Decimal], .
         pair = {"price": level[0], "quantity": level[1]}
         found.append((_positive(pair, "price"), _positive(pair, "quantity")))
     return tuple(found)
+
+
+def public_trade(body: Any) -> PublicTrade:
+    """An event of the trade stream. ``m`` says that the buyer had waited, so that the seller took."""
+    item = record(body)
+    return PublicTrade(
+        symbol=_text(item, "s"),
+        trade_id=_identity(item, "t"),
+        price=_positive(item, "p"),
+        quantity=_positive(item, "q"),
+        aggressor="SELL" if _flag(item, "m") else "BUY",
+        traded_at=moment(item, "T"),
+    )
 
 
 def commission(body: Any) -> CommissionReport:

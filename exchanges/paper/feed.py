@@ -27,32 +27,40 @@ PRINTS_KEPT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Print:
-    """A public trade of an instrument (by id): price in quote, quantity in base, and the side that took."""
+    """A public trade of an instrument (by id): price in quote, quantity in base, and the side that took.
+
+    ``trade_id``: the exchange's, None where it has none; what comes again under one id is one trade.
+    """
 
     instrument_id: int
     price: Decimal
     quantity: Decimal
     aggressor: str
     traded_at: datetime
+    trade_id: str | None = None
 
 
 def note_prints(prints: Iterable[Print]) -> int:
-    """Keep public trades for the paper instruments that their market feeds, in the order given; how many."""
+    """Keep public trades for the paper instruments that their market feeds, in the order given; how many those are.
+
+    Safe to repeat for trades that have an id.
+    """
     given = list(prints)
     twins = paper_twins([each.instrument_id for each in given])
-    return len(
-        PublicPrint.objects.bulk_create(
-            PublicPrint(
-                instrument_id=twins[each.instrument_id],
-                price=each.price,
-                quantity=each.quantity,
-                aggressor=each.aggressor,
-                traded_at=each.traded_at,
-            )
-            for each in given
-            if each.instrument_id in twins
+    rows = [
+        PublicPrint(
+            instrument_id=twins[each.instrument_id],
+            trade_id=each.trade_id,
+            price=each.price,
+            quantity=each.quantity,
+            aggressor=each.aggressor,
+            traded_at=each.traded_at,
         )
-    )
+        for each in given
+        if each.instrument_id in twins
+    ]
+    PublicPrint.objects.bulk_create(rows, ignore_conflicts=True)
+    return len(rows)
 
 
 def prune_prints() -> int:

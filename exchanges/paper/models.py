@@ -175,10 +175,11 @@ class PaperBook(models.Model):
 class PublicPrint(models.Model):
     """A public trade of an instrument in mode paper, as the market feed or a recording brought it; pruned after a day.
 
-    ``aggressor``: the side that took.
+    ``aggressor``: the side that took. ``trade_id``: the exchange's, by which a trade that is heard twice is one.
     """
 
     instrument = models.ForeignKey("exchanges.Instrument", on_delete=models.PROTECT)
+    trade_id = models.CharField(max_length=64, null=True)
     price = MoneyField()
     quantity = MoneyField()
     aggressor = models.CharField(max_length=4)
@@ -186,6 +187,7 @@ class PublicPrint(models.Model):
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(fields=["instrument", "trade_id"], name="public_print_once"),
             models.CheckConstraint(condition=Q(price__gt=0, quantity__gt=0), name="public_print_positive"),
             models.CheckConstraint(condition=Q(aggressor__in=["BUY", "SELL"]), name="public_print_side_known"),
         ]

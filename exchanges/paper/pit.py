@@ -54,8 +54,16 @@ class Pit:
     # -- the market ----------------------------------------------------------------------------------------------
 
     def prints(self) -> Iterator[PublicPrint]:
-        """Public trades that were not matched yet, oldest first; each counts as matched from here on."""
+        """Public trades that were not matched yet, oldest first; each counts as matched from here on.
+
+        While no order is there to meet them only the last one counts, for its price.
+        """
         found = PublicPrint.objects.filter(instrument=self.instrument, id__gt=self.row.last_print).order_by("id")
+        if not self.orders:
+            newest = found.last()
+            if newest is not None:
+                self.row.last_print, self.row.last_price = newest.id, newest.price
+            return
         for seen in found[:PRINTS_AT_ONCE]:
             self.row.last_print = seen.id
             yield seen

@@ -1,8 +1,9 @@
 """The market streams of `/stream`: subscriptions, books once a second, best prices, and their faults.
 
 Every message is wrapped in its stream's name; streams may also stand in the address. Offered are
-`<symbol>@depth<5|10|20>`, the same with `@1000ms` or `@100ms` (all come once a second here), and `<symbol>@bookTicker`,
-which comes when it has changed. The exchange's `/ws`, which does not wrap, is BTCTurk's here.
+`<symbol>@depth<5|10|20>`, the same with `@1000ms` or `@100ms` (all come once a second here), `<symbol>@bookTicker`,
+which comes when it has changed, and `<symbol>@trade`, which comes with every trade. The exchange's `/ws`, which does
+not wrap, is BTCTurk's here.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from exchanges.matching import Side
 from exchanges.simulator.binance_views import dec
 from exchanges.simulator.clock import Clock
 from exchanges.simulator.faults import Faults
 from exchanges.simulator.streaming import Out, Stream
-from exchanges.simulator.venue import Venue
+from exchanges.simulator.venue import PublicTrade, Venue
 
 PATH = "/stream"
 EVERY_MS = 1000
 PING_SECONDS = 20.0
 MAX_STREAMS = 1024
 
-_NAME = re.compile(r"([^@/]+)@(depth(5|10|20)(@1000ms|@100ms)?|bookTicker)")
+_NAME = re.compile(r"([^@/]+)@(depth(5|10|20)(@1000ms|@100ms)?|bookTicker|trade)")
 
 
 class MarketConnection(Stream):
@@ -86,6 +88,7 @@ class MarketSockets:
         self._faults = faults
         self._clock = clock
         self._ids = 0
+        venue.trade_listeners.append(self._on_trade)
 
     def offers(self, name: str) -> bool:
         """Whether there is such a stream. An unknown symbol's is accepted by the exchange, and never comes."""
@@ -124,7 +127,7 @@ class MarketSockets:
             for name, (at, before) in list(connection.told.items()):
                 found = _NAME.fullmatch(name)
                 market = self._venue.markets.get(found[1].upper()) if found else None
-                if found is None or market is None:
+                if found is None or market is None or found[2] == "trade":
                     continue
                 ticker = found[2] == "bookTicker"
                 if not ticker and now - at < EVERY_MS:
@@ -136,10 +139,29 @@ class MarketSockets:
                 connection.told[name] = (now, body)
                 self._tell(connection, name, found, {**body, "u" if ticker else "lastUpdateId": now})
 
+    def _on_trade(self, trade: PublicTrade) -> None:
+        """Tell of a trade at once; `m`: the buyer was the one who waited."""
+        name = f"{trade.symbol.lower()}@trade"
+        found = _NAME.fullmatch(name)
+        body = {
+            "e": "trade",
+            "E": trade.time,
+            "s": trade.symbol,
+            "t": trade.id,
+            "p": dec(trade.price),
+            "q": dec(trade.quantity),
+            "T": trade.time,
+            "m": trade.side is Side.SELL,
+            "M": True,
+        }
+        for connection in self.connections.values():
+            if found is not None and name in connection.told and not connection.mute:
+                self._tell(connection, name, found, body)
+
     def _tell(self, connection: MarketConnection, name: str, found: re.Match[str], body: dict[str, Any]) -> None:
         fault = None
         if self._faults.ordered:
-            kind = "bookTicker" if found[2] == "bookTicker" else "depth"
+            kind = found[2] if found[2] in ("bookTicker", "trade") else "depth"
             fault = self._faults.take_market(kind, {"exchange": "binance", "symbol": found[1].upper()})
         connection.put_event(_encode({"stream": name, "data": body}), fault)
 

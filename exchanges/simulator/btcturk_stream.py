@@ -20,11 +20,11 @@ from exchanges.simulator import btcturk_views as views
 from exchanges.simulator.accounts import ZERO
 from exchanges.simulator.btcturk import BtcturkFace
 from exchanges.simulator.btcturk_rules import PairRules
-from exchanges.simulator.btcturk_venue import BtcturkVenue, PublicTrade, TurkAccount, TurkOrder, TurkTrade
+from exchanges.simulator.btcturk_venue import BtcturkVenue, TurkAccount, TurkOrder, TurkTrade
 from exchanges.simulator.clock import Clock
 from exchanges.simulator.faults import Fault, Faults
 from exchanges.simulator.streaming import Out, Stream
-from exchanges.simulator.venue import BalanceEvent, OrderEvent, Status
+from exchanges.simulator.venue import BalanceEvent, OrderEvent, PublicTrade, Status
 
 Json = dict[str, Any]
 

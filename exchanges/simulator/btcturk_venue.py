@@ -32,6 +32,7 @@ from exchanges.simulator.venue import (
     OrderRequest,
     OrderType,
     Placement,
+    PublicTrade,
     Refusal,
     Refused,
     Status,
@@ -87,18 +88,6 @@ class TurkTrade(Trade):
     tax: Decimal = ZERO
 
 
-@dataclass(slots=True, frozen=True)
-class PublicTrade:
-    """A trade as everybody sees it; `side` is the aggressor's."""
-
-    id: int
-    symbol: str
-    price: Decimal
-    quantity: Decimal
-    side: Side
-    time: int
-
-
 @dataclass(slots=True)
 class _Ids:
     trade: int = FIRST_TRADE_ID - 1
@@ -115,7 +104,6 @@ class BtcturkVenue(Venue):
     ) -> None:
         self.pairs = {rules.symbol: rules for rules in pairs}
         self.settings = BtcturkSettings()
-        self.trade_listeners: list[Callable[[PublicTrade], None]] = []
         super().__init__(seed, record, self.pairs.values())
 
     def _clear(self) -> None:
@@ -417,15 +405,9 @@ class BtcturkVenue(Venue):
     def _quote_of(fill: Fill) -> Decimal:
         return (fill.price * fill.quantity).quantize(UNIT, ROUND_DOWN)
 
-    def _book_fills(self, market: Market, fills: Sequence[Fill], now: int, taker: Order | None = None) -> list[Trade]:
-        taken = super()._book_fills(market, fills, now, taker)
-        seen, first = self._ids.recent[market.rules.symbol], market.trade_id - len(fills)
-        for number, fill in enumerate(fills, first + 1):
-            trade = PublicTrade(number, market.rules.symbol, fill.price, fill.quantity, fill.taker_side, now)
-            seen.append(trade)
-            for listener in self.trade_listeners:
-                listener(trade)
-        return taken
+    def _show(self, trade: PublicTrade) -> None:
+        self._ids.recent[trade.symbol].append(trade)
+        super()._show(trade)
 
     def _settle(self, market: Market, order: Order, fill: Fill, quote: Decimal, now: int, *, is_maker: bool) -> Trade:
         """Move base and quote; commission and tax are quote on either side (docs/btcturk.md §4)."""

@@ -11,8 +11,8 @@ from exchanges.matching import Level, Side
 from exchanges.simulator.accounts import ZERO, Account, Balance
 from exchanges.simulator.btcturk_rules import ASSETS, PRICE_BAND, PairRules
 from exchanges.simulator.btcturk_settings import PairState
-from exchanges.simulator.btcturk_venue import PublicTrade, TurkOrder, TurkTrade
-from exchanges.simulator.venue import Market, Status
+from exchanges.simulator.btcturk_venue import TurkOrder, TurkTrade
+from exchanges.simulator.venue import Market, PublicTrade, Status
 
 Json = dict[str, Any]
 

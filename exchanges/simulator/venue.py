@@ -176,6 +176,18 @@ class Trade:
 
 
 @dataclass(slots=True, frozen=True)
+class PublicTrade:
+    """A trade as everybody sees it; `side` is the aggressor's."""
+
+    id: int
+    symbol: str
+    price: Decimal
+    quantity: Decimal
+    side: Side
+    time: int
+
+
+@dataclass(slots=True, frozen=True)
 class Amendment:
     """One lowered quantity of an order, which may have renamed it."""
 
@@ -291,6 +303,7 @@ class Venue:
         self._rules = tuple(symbols)
         self.listeners: list[Callable[[OrderEvent], None]] = []
         self.balance_listeners: list[Callable[[BalanceEvent], None]] = []
+        self.trade_listeners: list[Callable[[PublicTrade], None]] = []
         self.frozen = False
         self._clear()
 
@@ -601,6 +614,9 @@ class Venue:
         market = self.markets[symbol]
         fills, unused = market.book.trade_print(price, quantity, aggressor)
         self._book_fills(market, fills, now)
+        if unused:
+            market.trade_id += 1
+            self._show(PublicTrade(market.trade_id, symbol, price, unused, aggressor, now))
         market.last = price
         self._dirty.markets.add(symbol)
         self._run_triggers(market, now)
@@ -832,6 +848,7 @@ class Venue:
     def _book_fills(self, market: Market, fills: Sequence[Fill], now: int, taker: Order | None = None) -> list[Trade]:
         """Give every fill a trade id and settle both of its sides; returns the taker's trades."""
         taken: list[Trade] = []
+        first = market.trade_id + 1
         for fill in fills:
             market.trade_id += 1
             market.last = fill.price
@@ -847,7 +864,14 @@ class Venue:
             if fill.maker_id is None or taker is None:
                 shown = fill.taker_side.opposite if fill.maker_id is None else fill.taker_side
                 self._dirty.taken.setdefault(market.rules.symbol, set()).add((shown, fill.price))
+        for number, fill in enumerate(fills, first):
+            self._show(PublicTrade(number, market.rules.symbol, fill.price, fill.quantity, fill.taker_side, now))
         return taken
+
+    def _show(self, trade: PublicTrade) -> None:
+        """Let everybody see a trade."""
+        for listener in self.trade_listeners:
+            listener(trade)
 
     @staticmethod
     def _quote_of(fill: Fill) -> Decimal:

@@ -11,11 +11,12 @@ from exchanges.binance import parsing
 from exchanges.binance.signing import signed_for_websocket, signer_for
 from exchanges.http.decoding import Unparsable, decode, record
 from exchanges.streams import binance_events
-from exchanges.streams.books import BookTalk
+from exchanges.streams.books import BookTalk, EmitTrade, into_the_void
 from exchanges.streams.talk import BalancesMoved, Emit, Look, Refused, Reports, Talk, Terminated, UnknownOnce
 from execution_project.common import clock
 
 DEPTH = "depth20@1000ms"
+TRADES = "trade"
 _SUBSCRIBE = "userDataStream.subscribe.signature"
 _BALANCES = frozenset({"outboundAccountPosition", "balanceUpdate", "externalLockUpdate"})
 _WITHOUT_MEANING = frozenset({"listStatus"})  # order lists are not placed here; their orders report for themselves
@@ -83,34 +84,40 @@ class BinancePrivate(Talk):
 
 
 class BinanceMarket(BookTalk):
-    """The best 20 levels of instruments, once a second each."""
+    """The best 20 levels of instruments, once a second each, and every trade of those whose trades are wanted."""
 
-    def __init__(self, url: str, symbols: Collection[str], *, unknown: UnknownOnce) -> None:
-        super().__init__(url)
-        self._wanted = set(symbols)
-        self._names: dict[str, str] = {}
+    def __init__(
+        self,
+        url: str,
+        symbols: Collection[str],
+        traded: Collection[str] = (),
+        *,
+        unknown: UnknownOnce,
+        emit: EmitTrade = into_the_void,
+    ) -> None:
+        super().__init__(url, emit=emit)
+        self._wanted = _streams_of(symbols, traded)
+        self._known: dict[str, str] = dict(self._wanted)
         self._requests = 0
         self._unknown = unknown
 
     async def begin(self) -> None:
-        """Subscribe to every instrument wanted so far."""
+        """Subscribe to everything wanted so far."""
         await self._request("SUBSCRIBE", self._wanted)
         self.expects_data = True
 
-    async def want(self, symbols: Collection[str]) -> None:
+    async def want(self, symbols: Collection[str], traded: Collection[str] = ()) -> None:
         """Change what is subscribed to."""
-        added, dropped = set(symbols) - self._wanted, self._wanted - set(symbols)
-        self._wanted = set(symbols)
-        for symbol in dropped:
-            self.books.pop(symbol, None)
-        if dropped:
+        before, self._wanted = self._wanted, _streams_of(symbols, traded)
+        self._known.update(self._wanted)
+        for symbol in set(self.books) - set(symbols):
+            del self.books[symbol]
+        if dropped := before.keys() - self._wanted.keys():
             await self._request("UNSUBSCRIBE", dropped)
-        if added:
+        if added := self._wanted.keys() - before.keys():
             await self._request("SUBSCRIBE", added)
 
-    async def _request(self, method: str, symbols: Collection[str]) -> None:
-        names = {f"{symbol.lower()}@{DEPTH}": symbol for symbol in symbols}
-        self._names.update(names)
+    async def _request(self, method: str, names: Collection[str]) -> None:
         self._requests += 1
         number = self._requests
         reply = await self.ask(str(number), {"method": method, "params": sorted(names), "id": number})
@@ -118,17 +125,25 @@ class BinanceMarket(BookTalk):
             raise Refused(f"{method} refused: {str(reply['error'])[:200]}")
 
     def hear(self, text: str) -> None:
-        """A reply to us, or a book in its envelope."""
+        """A reply to us, or a book or a trade in its envelope."""
         document = record(decode(text.encode()))
         if "stream" in document:
-            symbol = self._names.get(str(document["stream"]))
-            if symbol is None:
-                self._unknown.note("binance market", str(document["stream"]))
-            elif symbol in self._wanted:
-                self.note_book(parsing.depth(document.get("data"), symbol))
+            name = str(document["stream"])
+            if name not in self._known:
+                self._unknown.note("binance market", name)
+            elif name in self._wanted and name.endswith(f"@{TRADES}"):
+                self.note_trade(parsing.public_trade(document.get("data")))
+            elif name in self._wanted:
+                self.note_book(parsing.depth(document.get("data"), self._known[name]))
         elif document.get("id") is not None:
             self.answer(str(document["id"]), document)
         elif record(document.get("data", document)).get("e") == "serverShutdown":
             self.over.set()
         else:
             self._unknown.note("binance market", str(document.get("e")))
+
+
+def _streams_of(symbols: Collection[str], traded: Collection[str]) -> dict[str, str]:
+    """Names of the streams to their symbols."""
+    books = {f"{symbol.lower()}@{DEPTH}": symbol for symbol in symbols}
+    return books | {f"{symbol.lower()}@{TRADES}": symbol for symbol in traded}

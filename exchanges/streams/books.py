@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from exchanges.reports import DepthReport
+from exchanges.reports import DepthReport, PublicTrade
 from exchanges.streams.talk import Talk
 from execution_project.common import clock
 
@@ -37,16 +37,29 @@ class ConfirmedBook:
     confirmed_at: datetime
 
 
-class BookTalk(Talk):
-    """A market conversation."""
+EmitTrade = Callable[[PublicTrade], None]
 
-    def __init__(self, url: str, *, ipv4_only: bool = False) -> None:
+
+def into_the_void(trade: PublicTrade) -> None:
+    """For whoever wants no trades."""
+
+
+class BookTalk(Talk):
+    """A market conversation; public trades are handed to ``emit`` as they come."""
+
+    def __init__(self, url: str, *, ipv4_only: bool = False, emit: EmitTrade = into_the_void) -> None:
         super().__init__(url, ipv4_only=ipv4_only)
         self.books: dict[str, Book] = {}
+        self._emit = emit
 
     @abstractmethod
-    async def want(self, symbols: Collection[str]) -> None:
-        """Change which instruments are told of. Raises ``Refused``."""
+    async def want(self, symbols: Collection[str], traded: Collection[str] = ()) -> None:
+        """Change of which instruments the books are told, and of which the trades. Raises ``Refused``."""
+
+    def note_trade(self, trade: PublicTrade) -> None:
+        """Take a trade. No later than now: an exchange's clock that is ahead would have it fill what came after it."""
+        self.event_on = heard_on = clock.now()
+        self._emit(replace(trade, traded_at=min(trade.traded_at, heard_on)))
 
     def note_book(self, depth: DepthReport) -> None:
         """Take a book; one that is crossed is no price, and takes the place of what was known."""

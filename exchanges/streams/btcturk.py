@@ -12,7 +12,7 @@ from typing import Any
 from exchanges.adapters import Credentials
 from exchanges.http.decoding import Unparsable, decode, record
 from exchanges.streams import btcturk_events
-from exchanges.streams.books import BookTalk
+from exchanges.streams.books import BookTalk, EmitTrade, into_the_void
 from exchanges.streams.talk import BalancesMoved, Emit, Look, Refused, Reports, Talk, Terminated, UnknownOnce
 from execution_project.common import clock
 
@@ -22,6 +22,7 @@ HEARTBEAT = "BTCTRY"
 """A pair whose ticker never rests, joined by private connections: without it a stalled feed would look like calm."""
 NONCES = ("3000", "timestamp")
 """How the nonce of the login is chosen; the exchange's word on it has drifted, so both are tried in turn."""
+BOOKS, TRADES = "orderbook", "trade"
 _WITHOUT_MEANING = frozenset({100, 114, 401, 402, 421, 422, 801, 991})
 _BALANCES = frozenset({200, 201})
 _LOOKS = {441: "a match", 452: "an order is gone", 453: "an order was edited"}
@@ -129,48 +130,68 @@ class BtcturkPrivate(_BtcturkTalk):
 
 
 class BtcturkMarket(BookTalk, _BtcturkTalk):
-    """The best 20 levels of pairs, at most once a second each."""
+    """The best 20 levels of pairs, at most once a second each, and every trade of those whose trades are wanted."""
 
-    def __init__(self, url: str, symbols: Collection[str], *, unknown: UnknownOnce) -> None:
-        super().__init__(url, ipv4_only=True)
-        self._wanted = set(symbols)
+    def __init__(
+        self,
+        url: str,
+        symbols: Collection[str],
+        traded: Collection[str] = (),
+        *,
+        unknown: UnknownOnce,
+        emit: EmitTrade = into_the_void,
+    ) -> None:
+        super().__init__(url, ipv4_only=True, emit=emit)
+        self._wanted = _channels_of(symbols, traded)
         self._unknown = unknown
         self._joined = 0
 
     async def begin(self) -> None:
-        """Join the book of every pair wanted so far."""
+        """Join every channel wanted so far."""
         await self._join_all(self._wanted)
 
-    async def _join_all(self, symbols: Collection[str]) -> None:
+    async def _join_all(self, wanted: Collection[tuple[str, str]]) -> None:
         """A pair that cannot be joined goes without a book on this connection; polling brings its price."""
-        for symbol in sorted(symbols):
+        for channel, symbol in sorted(wanted):
             try:
-                await self.join("orderbook", symbol)
+                await self.join(channel, symbol)
             except Refused as refusal:
                 log.warning("btcturk market stream: %s", refusal)
             else:
-                self._joined += 1
+                self._joined += channel == BOOKS
         self.expects_data = self._joined > 0
 
-    async def want(self, symbols: Collection[str]) -> None:
+    async def want(self, symbols: Collection[str], traded: Collection[str] = ()) -> None:
         """Change what is joined."""
-        added, dropped = set(symbols) - self._wanted, self._wanted - set(symbols)
-        self._wanted = set(symbols)
-        for symbol in sorted(dropped):
-            self.books.pop(symbol, None)
-            await self.join("orderbook", symbol, joins=False)
-        await self._join_all(added)
+        before, self._wanted = self._wanted, _channels_of(symbols, traded)
+        for symbol in set(self.books) - set(symbols):
+            del self.books[symbol]
+        for channel, symbol in sorted(before - self._wanted):
+            await self.join(channel, symbol, joins=False)
+        await self._join_all(self._wanted - before)
 
     def hear(self, text: str) -> None:
-        """Books, and answers to joins."""
+        """Books, trades, and answers to joins."""
         number, body = _frame(text)
         if number == 100:
             self.answer(str(body.get("message")), body)
         elif number == 431:
             book = btcturk_events.full_book(body)
-            if book.symbol in self._wanted:
+            if (BOOKS, book.symbol) in self._wanted:
                 self.note_book(book)
+        elif number == 422:
+            self._hear_trade(body)
         elif number == _LOGGED_OUT:
             self.over.set()
         elif number not in _WITHOUT_MEANING:
             self._unknown.note("btcturk market", str(number))
+
+    def _hear_trade(self, body: dict[str, Any]) -> None:
+        book = self.books.get(str(body.get("PS")))
+        trade = btcturk_events.public_trade(body, None if book is None else book.depth)
+        if trade is not None and (TRADES, trade.symbol) in self._wanted:
+            self.note_trade(trade)
+
+
+def _channels_of(symbols: Collection[str], traded: Collection[str]) -> set[tuple[str, str]]:
+    return {(BOOKS, symbol) for symbol in symbols} | {(TRADES, symbol) for symbol in traded}

@@ -8,7 +8,7 @@ from typing import Any
 
 from exchanges.btcturk import parsing
 from exchanges.http.decoding import Unparsable, record, records
-from exchanges.reports import DepthReport, OrderReport, TradeReport
+from exchanges.reports import DepthReport, OrderReport, PublicTrade, TradeReport
 from execution_project.common import clock
 
 SOURCE = "stream"
@@ -58,6 +58,31 @@ def full_book(body: Any) -> DepthReport:
         raise Unparsable("PS")
     bids = sorted(_levels(item, "BO"), reverse=True)
     return DepthReport(symbol, tuple(bids[:DEPTH_LEVELS]), tuple(sorted(_levels(item, "AO"))[:DEPTH_LEVELS]))
+
+
+def public_trade(body: Any, book: DepthReport | None) -> PublicTrade | None:
+    """422: a trade of everybody's. Raises ``Unparsable``.
+
+    What it says of the side is not to be trusted (docs/btcturk.md §6): at or beyond the best price of the book last
+    heard, whoever took is known; inside the spread, or without a book, it is None.
+    """
+    item = record(body)
+    symbol, trade_id, at = item.get("PS"), item.get("I"), item.get("D")
+    price, amount = parsing.decimal(item.get("P"), "P"), parsing.decimal(item.get("A"), "A")
+    if not isinstance(symbol, str) or not isinstance(trade_id, str | int) or not str(at).isdecimal():
+        raise Unparsable("PS, I or D")
+    if price <= 0 or amount <= 0:
+        raise Unparsable("P or A")
+    if book is not None and book.asks and price >= book.asks[0][0]:
+        side = "BUY"
+    elif book is not None and book.bids and price <= book.bids[0][0]:
+        side = "SELL"
+    else:
+        return None
+    try:
+        return PublicTrade(symbol, str(trade_id), price, amount, side, clock.from_ms(int(str(at))))
+    except OverflowError:
+        raise Unparsable("D") from None
 
 
 def _levels(item: dict[str, Any], name: str) -> list[tuple[Any, Any]]:

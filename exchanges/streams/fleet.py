@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from exchanges import rate_budget
@@ -23,9 +25,10 @@ from exchanges.connections import host_of, refuse_wrong_host, refuse_wrong_url
 from exchanges.credentials import credentials_of
 from exchanges.host_clock import exchange_now_ms
 from exchanges.models import Account, Exchange, Instrument, Mode, StreamKind
+from exchanges.paper.feed import Print, note_prints
 from exchanges.paper.public import public_markets
 from exchanges.quotes import Levels20, store_books
-from exchanges.reports import Report
+from exchanges.reports import PublicTrade, Report
 from exchanges.streams import binance, bounds, btcturk
 from exchanges.streams.books import BookTalk, ConfirmedBook
 from exchanges.streams.bounds import Bounds
@@ -276,10 +279,12 @@ class MarketStream(_Kept):
     ) -> None:
         super().__init__(market_identity(account), account.exchange)
         self.instruments: dict[str, int] = {}
+        self.traded: frozenset[str] = frozenset()
         self._account = account
         self._lanes = lanes
         self._unknown = unknown
         self._written: dict[str, datetime] = {}
+        self._prints: deque[PublicTrade] = deque(maxlen=MOST_WAITING)
         self.link = Link(
             f"{account.exchange}:{account.mode}",
             times,
@@ -290,22 +295,23 @@ class MarketStream(_Kept):
         )
         self.tasks = [asyncio.create_task(self.link.run())]
 
-    async def want(self, instruments: dict[str, int]) -> None:
-        """The instruments (symbol to id) whose books are wanted from now on."""
-        self.instruments = instruments
+    async def want(self, instruments: dict[str, int], traded: frozenset[str] = frozenset()) -> None:
+        """The instruments (symbol to id) whose books are wanted from now on, and those of which also the trades."""
+        self.instruments, self.traded = instruments, traded
         talk = self.link.talk
         if not isinstance(talk, BookTalk):
             return
         try:
             async with asyncio.timeout(SUBSCRIBE_S):
-                await talk.want(instruments)
+                await talk.want(instruments, traded)
         except (Refused, TimeoutError, WebSocketException):
             # What is subscribed to is not known any more: the next connection starts from what is wanted.
             talk.over.set()
             raise
 
     async def store(self) -> None:
-        """Write every book that was confirmed since it was last written."""
+        """Write the trades that were heard since, then every book that was confirmed since it was last written."""
+        await self._store_prints()
         talk = self.link.talk
         if not isinstance(talk, BookTalk):
             return
@@ -318,6 +324,22 @@ class MarketStream(_Kept):
             await self._lanes.call("books", store_books, [self._row(book) for book in news])
             self._written.update({book.depth.symbol: book.confirmed_at for book in news})
 
+    async def _store_prints(self) -> None:
+        """Trades that could not be written stay, for as long as there are not too many."""
+        heard = list(self._prints)
+        known = [
+            Print(
+                self.instruments[each.symbol], each.price, each.quantity, each.aggressor, each.traded_at, each.trade_id
+            )
+            for each in heard
+            if each.symbol in self.instruments
+        ]
+        if known:
+            await self._lanes.call("books", note_prints, known)
+        for each in heard:
+            if self._prints and self._prints[0] is each:
+                self._prints.popleft()
+
     def _row(self, book: ConfirmedBook) -> Levels20:
         depth = book.depth
         return Levels20(self.instruments[depth.symbol], depth.bids, depth.asks, book.confirmed_at)
@@ -328,8 +350,12 @@ class MarketStream(_Kept):
     async def _start(self) -> Talk:
         url = await self._lanes.call(self._admission, self._prepare)
         if self.exchange == Exchange.BTCTURK:
-            return btcturk.BtcturkMarket(url, self.instruments, unknown=self._unknown)
-        return binance.BinanceMarket(url, self.instruments, unknown=self._unknown)
+            return btcturk.BtcturkMarket(
+                url, self.instruments, self.traded, unknown=self._unknown, emit=self._prints.append
+            )
+        return binance.BinanceMarket(
+            url, self.instruments, self.traded, unknown=self._unknown, emit=self._prints.append
+        )
 
     def _prepare(self) -> str:
         url = market_url(self._account)
@@ -349,11 +375,21 @@ def market_identity(account: Account) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedMarket:
+    """The account that speaks for a market, the instruments (symbol to id) whose books are wanted, and the symbols of
+    those whose public trades are, because paper accounts trade on them."""
+
+    account: Account
+    instruments: dict[str, int]
+    traded: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """What there must be: accounts, and markets with the account that speaks for each and its instruments."""
+    """What there must be: accounts and markets."""
 
     accounts: list[Account]
-    markets: dict[str, tuple[Account, dict[str, int]]]
+    markets: dict[str, WantedMarket]
 
 
 class Fleet:
@@ -439,7 +475,7 @@ class Fleet:
         accounts = {(StreamKind.PRIVATE.value, account.name): account for account in wanted.accounts}
         markets = {(StreamKind.MARKET.value, name): market for name, market in wanted.markets.items()}
         identities = {key: _identity(account) for key, account in accounts.items()}
-        identities |= {key: market_identity(account) for key, (account, _) in markets.items()}
+        identities |= {key: market_identity(market.account) for key, market in markets.items()}
         for key in [key for key, kept in self._streams.items() if identities.get(key) != kept.identity]:
             kept = self._streams.pop(key)
             self._known[key] = kept.link.refresh()
@@ -451,21 +487,21 @@ class Fleet:
                 self._streams[key] = PrivateStream(
                     account, self._handlers, self._lanes, times, condition, self._unknown
                 )
-        for key, (account, instruments) in markets.items():
+        for key, market in markets.items():
             if key not in self._streams:
-                times = self._times.market[account.exchange]
-                stream = MarketStream(account, self._lanes, times, self._known.pop(key, None), self._unknown)
-                stream.instruments = instruments
+                times = self._times.market[market.account.exchange]
+                stream = MarketStream(market.account, self._lanes, times, self._known.pop(key, None), self._unknown)
+                stream.instruments, stream.traded = market.instruments, market.traded
                 self._streams[key] = stream
         self._looked = True
-        for key, (_, instruments) in markets.items():
+        for key, market in markets.items():
             kept = self._streams[key]
             if isinstance(kept, MarketStream):
-                await kept.want(instruments)
+                await kept.want(market.instruments, market.traded)
 
     def _wanted(self) -> Wanted:
         accounts = accounts_with_streams()
-        markets: dict[str, tuple[Account, dict[str, int]]] = {}
+        markets: dict[str, WantedMarket] = {}
         for account in [*accounts, *public_markets()]:
             name = f"{account.exchange}:{account.mode}"
             if name in markets:
@@ -478,8 +514,14 @@ class Fleet:
             )
             instruments = dict(rows.values_list("symbol", "pk"))
             if instruments:
-                markets[name] = (account, instruments)
+                markets[name] = WantedMarket(account, instruments, self._traded_on_paper(account) & instruments.keys())
         return Wanted(accounts, markets)
+
+    def _traded_on_paper(self, account: Account) -> frozenset[str]:
+        """Symbols of paper accounts that this market feeds."""
+        if account.mode != settings.EXEC_PAPER_MARKET:
+            return frozenset()
+        return frozenset(self._handlers.traded(account.exchange, Mode.PAPER))
 
     # -- what is written -----------------------------------------------------------------------------------------
 

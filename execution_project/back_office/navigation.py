@@ -60,6 +60,18 @@ GROUPS: list[tuple[str, list[Entry]]] = [
         ],
     ),
     (
+        "Paper exchange",
+        [
+            ("Terms", "exchanges.PaperAccount", "science"),
+            ("Paper orders", "exchanges.PaperOrder", "receipt_long"),
+            ("Paper trades", "exchanges.PaperTrade", "paid"),
+            ("Paper balances", "exchanges.PaperBalance", "wallet"),
+            ("Paper books", "exchanges.PaperBook", "stacks"),
+            ("Paper flows", "exchanges.PaperFlow", "sync_alt"),
+            ("Public trades", "exchanges.PublicPrint", "rss_feed"),
+        ],
+    ),
+    (
         "Engine",
         [
             ("Events", "common.Event", "history"),

@@ -92,7 +92,7 @@ def context(order: Order) -> dict[str, Any]:
     rows = list(order.exchange_orders.order_by("generation")[:ROWS_CAP])
     commands = list(order.commands.order_by("-id")[:ROWS_CAP])[::-1]
     attempts = list(Attempt.objects.filter(command__in=commands).order_by("-id")[:ROWS_CAP])[::-1]
-    fills = list(Fill.objects.filter(order_id=order.id).order_by("-id")[: FILLS_SHOWN + 1])
+    fills = list(Fill.objects.filter(order_id=order.id).select_related("account").order_by("-id")[: FILLS_SHOWN + 1])
     decisions = list(Decision.objects.filter(order_id=order.id).order_by("-id")[:20])
     reservations = list(Reservation.objects.filter(order_id=order.id).order_by("exchange_order_id")[:ROWS_CAP])
     rounds = list(order.absence_rounds.order_by("-id")[:ROWS_CAP])[::-1]
@@ -464,7 +464,11 @@ def _of_attempt(attempt: Attempt) -> list[Moment]:
 def _of_fill(fill: Fill) -> Moment:
     fees = _fees(fill)
     detail = f"{amount(fill.quantity)} at {amount(fill.price)}" + (f", fees {fees}" if fees else "")
-    return Moment(fill.booked_at, 1, "fill", f"fill {fill.trade_id}", detail, cause=f"from {fill.source}")
+    return Moment(fill.booked_at, 1, "fill", f"fill {fill.trade_id}", detail, cause=_origin(fill))
+
+
+def _origin(fill: Fill) -> str:
+    return f"from {fill.source}" if fill.model is None else f"paper, made up by {fill.model}"
 
 
 def _of_round(row: AbsenceEvidence) -> Moment:

@@ -180,9 +180,10 @@ def _command(row: Document) -> Iterator[str]:
 def _fill(row: Document) -> Iterator[str]:
     fees = ", ".join(f"{fee['amount']} {fee['asset']} {fee['kind']}" for fee in row["fees"]) or "no fees"
     maker = {True: ", maker", False: ", taker", None: ""}[row["is_maker"]]
+    made_up = f", made up by {row['model']}" if row["model"] else ""
     yield from _wrapped(
         f"{_clock(row['traded_at'])} {row['side']} {row['quantity']} at {row['price']} ({fees}){maker},"
-        f" trade {row['trade_id']} of {row['exchange_order_id']}",
+        f" trade {row['trade_id']} of {row['exchange_order_id']}{made_up}",
         2,
     )
 

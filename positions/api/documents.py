@@ -245,6 +245,9 @@ class FillSerializer(serializers.Serializer[Any]):
     quote_quantity = DecimalString()
     fees = FeeSerializer(many=True)
     is_maker = serializers.BooleanField(allow_null=True, help_text="null: the exchange did not say")
+    model = serializers.CharField(
+        allow_null=True, help_text="name and version of the rules by which paper trading made it up; null: it is real"
+    )
     traded_at = serializers.DateTimeField()
     booked_at = serializers.DateTimeField()
 
@@ -268,6 +271,7 @@ def fill_document(fill: Fill) -> dict[str, Any]:
         "quote_quantity": plain(fill.quote_quantity),
         "fees": fill.fees,
         "is_maker": fill.is_maker,
+        "model": fill.model,
         "traded_at": rfc3339(fill.traded_at),
         "booked_at": rfc3339(fill.booked_at),
     }

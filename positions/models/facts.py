@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from exchanges.models import Account, Instrument
+from exchanges.models import Account, Instrument, Mode
 from execution_project.common import ids
 from execution_project.common.models import AppendOnlyModel, Strategy
 from execution_project.common.money import MoneyField
@@ -56,6 +56,11 @@ class Fill(AppendOnlyModel):
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity} @ {self.price} #{self.trade_id}"
+
+    @property
+    def model(self) -> str | None:
+        """Name and version of the rules by which paper trading made it up; None for a trade of an exchange."""
+        return self.source if self.account.mode == Mode.PAPER else None
 
 
 class FillCorrection(AppendOnlyModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 import secrets
 from datetime import timedelta
 from typing import Any
@@ -17,11 +18,26 @@ from django.urls import reverse
 
 from exchanges.accounts import AccountRefused, replace_credentials
 from exchanges.credentials import credentials_of
-from exchanges.models import Account, Balance, HostClock, HostPause, Quote
+from exchanges.models import (
+    Account,
+    Balance,
+    HostClock,
+    HostPause,
+    PaperAccount,
+    PaperBalance,
+    PaperBook,
+    PaperFlow,
+    PaperOrder,
+    PaperTrade,
+    PublicPrint,
+    Quote,
+)
+from exchanges.paper.engine import MODEL
 from execution_project.common import clock
 from execution_project.common.actors import Actor
 from execution_project.common.models import Event
 from execution_project.common.problems import Problem
+from tests.exchanges.paper.floors import Venue
 from tests.factories import BY, AccountFactory, BalanceFactory, InstrumentFactory, QuoteFactory
 from tests.staff import same_queries, signed_in, text_of
 
@@ -240,3 +256,30 @@ def test_an_instrument_is_found_by_symbol_in_any_case(administrator: Client) -> 
     page = text_of(administrator.get(f"/admin/exchanges/instrument/{instrument.pk}/change/"))
     assert "60000 / 60010" in page
     assert "stepSize" in page
+
+
+def test_the_paper_exchange_shows_its_terms_orders_balances_and_what_was_taken_of_its_book() -> None:
+    venue = Venue()
+    with clock.using(venue.clock):
+        venue.place("BUY", "MARKET", "1.5")
+        order = venue.place("BUY", "LIMIT", "1", "99")
+    desk = signed_in("auditor")
+    page = text_of(desk.get(reverse("admin:exchanges_paperaccount_change", args=[venue.account.pk])))
+    for words in (f"Paper exchange of {venue.account.name}", MODEL, "set_paper_terms", "in front of it", "#2"):
+        assert words in page, words
+    book = PaperBook.objects.get()
+    page = text_of(desk.get(reverse("admin:exchanges_paperbook_change", args=[book.pk])))
+    assert "102 2 0.5 1.5" in " ".join(re.sub("<[^>]*>", " ", page).split()), "price, shown, taken, left"
+    for name, pk in (("paperorder", order.pk), ("papertrade", PaperTrade.objects.first().pk)):  # type: ignore[union-attr]
+        answer = desk.get(reverse(f"admin:exchanges_{name}_change", args=[pk]))
+        assert answer.status_code == 200
+    assert MODEL in text_of(answer)
+    account = desk.get(reverse("admin:exchanges_account_change", args=[venue.account.pk])).content.decode()
+    assert reverse("admin:exchanges_paperaccount_change", args=[venue.account.pk]) in account
+    boss = signed_in("administrator", name="bo")
+    for model in (PaperAccount, PaperBalance, PaperBook, PaperFlow, PaperOrder, PaperTrade, PublicPrint):
+        name = f"admin:exchanges_{model._meta.model_name}"
+        assert desk.get(reverse(f"{name}_changelist")).status_code == 200
+        assert boss.get(reverse(f"{name}_add")).status_code == 403
+    change = reverse("admin:exchanges_paperaccount_change", args=[venue.account.pk])
+    assert boss.post(change, {"maker_rate": "0"}).status_code == 403

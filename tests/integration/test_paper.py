@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 from django.db import DatabaseError, connection
+from django.urls import reverse
 
 from exchanges.absence_bounds import PAPER
 from exchanges.freshness import PARTS
@@ -26,8 +27,10 @@ from positions.paper_deposits import deposit
 from risk.limits import tighten_or_set
 from risk.models import Exposure, Reservation
 from risk.trading_state import halt
+from tests.commands import run
 from tests.engines import BY, drain
 from tests.paper_engines import PaperEngine, make_paper_engine
+from tests.staff import signed_in
 
 pytestmark = pytest.mark.e2e
 D = Decimal
@@ -62,6 +65,15 @@ def test_a_market_order_goes_the_whole_way_and_its_fills_name_the_model(engine: 
     assert MODEL in Attempt.objects.get().response["body"]
     agree(engine)
     assert not Reservation.objects.filter(amount__gt=0).exists()
+    _, listed = engine.request("GET", "fills")
+    told = [*listed["fills"], *engine.order(document["id"])["fills"]]
+    assert [fill["model"] for fill in told] == [MODEL] * 4
+    explained = " ".join(run("explain_order", document["id"]).out.split())
+    assert explained.count(f"made up by {MODEL}") == 2
+    desk = signed_in("operations")
+    for name, key in (("positions_fill", fills[0].pk), ("orders_order", document["id"])):
+        page = desk.get(reverse(f"admin:{name}_change", args=[key])).content.decode()
+        assert MODEL in page, name
 
 
 def test_a_resting_order_fills_when_the_market_trades_there_and_settles(engine: PaperEngine) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import get_commands
 from django.urls import reverse
 
 from exchanges.checking import check_account
@@ -14,6 +17,7 @@ from exchanges.management.account_command import read_failed_sentence
 from exchanges.models import Account, PaperOrder, RateWindow
 from exchanges.streams.fleet import accounts_with_streams
 from orders.boot import boot, finish_boot
+from orders.flattening import ring_flattens
 from orders.following import probe
 from orders.models import Attempt, Order
 from orders.reconciliation import reconcile
@@ -25,11 +29,16 @@ from orders.sweeping import (
     ring_paper_matching,
     ring_probes,
 )
-from tests.commands import run
+from positions.paper_deposits import deposit
+from risk.models import Flatten
+from tests.commands import OURS, run
 from tests.engines import BY, drain
 from tests.factories import AccountFactory
+from tests.kills import kill_ticks, until_verified
 from tests.paper_engines import PaperEngine, make_paper_engine
+from tests.regressions.rounds import make_due
 from tests.staff import signed_in
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -112,9 +121,50 @@ def test_a_whole_life_on_btcturk_opens_nothing(turk: PaperEngine, sealed: list[A
     _whole_life(turk)
 
 
-def test_commands_open_nothing(engine: PaperEngine, sealed: list[Any]) -> None:
+@pytest.mark.parametrize("exchange", ["binance", "btcturk"])
+def test_a_kill_is_verified_and_flattened_and_opens_nothing(
+    exchange: str, transactional_db: None, sealed: list[Any]
+) -> None:
+    engine = make_paper_engine(exchange)
+    deposit(engine.account, "BTC", Decimal("-9.7"), reason="less to sell", by=BY)
+    engine.show()
+    engine.limit("BUY", "0.1", "59000")
+    assert engine.request("POST", "kill", {"scope": {"account": engine.account.name}, "reason": "x"})[0] == 200
+    episode = until_verified("account", engine.account.name)
+    assert not PaperOrder.objects.filter(status__in=["open", "partially_filled"]).exists()
+    _, shown = engine.request("GET", f"kills/{episode.id}/flatten")
+    assert [(item["asset"], item["quantity"]) for item in shown["items"]] == [("BTC", "0.3")]
+    body = {"confirm": shown["confirm"], "reason": "x"}
+    assert engine.request("POST", f"kills/{episode.id}/flatten", body)[0] == 202
+
+    def ended() -> bool:
+        engine.show()
+        make_due()
+        ring_flattens()
+        kill_ticks()
+        return Flatten.objects.get().status != "RUNNING"
+
+    wait_until(ended, 30, "the verdict of the flatten", every=0.2)
+    assert Flatten.objects.get().status == "FLAT", list(Flatten.objects.get().items.values())
+    assert PaperOrder.objects.filter(side="SELL", status="filled").exists()
+
+
+# Commands that are about no account's exchange, or end only with the process; the others are run below.
+ELSEWHERE = {
+    *("add_account", "add_strategy", "create_api_key", "revoke_api_key", "approvals", "approve", "refuse", "breaks"),
+    *("draw_lifecycle", "exchange_simulator", "run_cluster", "cluster_main", "run_streams", "run_ticker", "seed"),
+    *("give_rate", "classify_transfer", "correct_fill", "resolve_break", "resolve_order", "after_restore", "watchdog"),
+    *("set_limit", "propose_limit", "rehearse_limit", "export_fills", "export_pnl", "replay_market", "record_market"),
+    *("place_demo_orders", "rotate_credentials", "arm_live", "open_books", "start"),
+}
+
+
+def test_commands_open_nothing(engine: PaperEngine, sealed: list[Any], tmp_path: Path, settings: Any) -> None:
+    settings.EXEC_EMERGENCY_PASSPHRASE = "correct horse battery staple"
     name = engine.account.name
-    for words in (
+    engine.show()
+    order = engine.limit("BUY", "0.1", "59000")["id"]
+    words = [
         ["sync_instruments", name],
         ["sync_balances", name],
         ["sync_orders", name],
@@ -123,12 +173,26 @@ def test_commands_open_nothing(engine: PaperEngine, sealed: list[Any]) -> None:
         ["reconcile", "--account", name],
         ["paper_deposit", name, "USDT", "5", "--reason", "x"],
         ["set_paper_terms", name, "--submit-ms", "0", "--reason", "x"],
+        ["set_foreign_orders", name, "adopt", "--reason", "x"],
+        f"place_order --account {name} --symbol BTCUSDT --side BUY --type MARKET --quantity 0.1".split(),
+        ["cancel_order", order, "--reason", "x"],
         ["cancel_all", "--account", name],
+        ["explain_order", order],
+        ["positions"],
+        ["value_books"],
+        ["rebuild_books"],
+        ["export_emergency_kit", str(tmp_path / "kit")],
         ["replay_evidence"],
-        ["kill_switch", "--account", name, "--reason", "x"],
-    ):
-        ran = run(*words)
-        assert ran.code in {0, 3}, (words, ran.err)
+        ["halt", "--account", name, "--reason", "x"],
+        ["kill_switch", "--account", name, "--reason", "x", "--wait", "1"],
+    ]
+    for each in words:
+        ran = run(*each)
+        assert ran.code in {0, 3}, (each, ran.err)
+        engine.show()
+        drain()
+    ours = {command for command, app in get_commands().items() if app in OURS}
+    assert ours - ELSEWHERE == {each[0] for each in words}
     check = check_account(engine.account, read_failed_sentence)
     assert (check.problems, check.host) == ([], f"paper:{name}")
     assert accounts_with_streams() == []
@@ -140,6 +204,17 @@ def test_acts_of_the_admin_open_nothing(engine: PaperEngine, sealed: list[Any]) 
     facts = ["instruments", "quotes", "balances", "clock", "orders", "reconciled_orders", "reconciled_trades"]
     assert client.post(address, {"facts": facts, "reason": "x"}).status_code == 302
     assert drain() >= len(facts)
+    engine.show()
+    order = engine.limit("BUY", "0.1", "59000")
+    for act, args, body in (
+        ("act_cancel_order", [order["id"]], {}),
+        ("act_cancel_scope", [], {"scope_kind": "account", "scope_key": engine.account.name}),
+        ("act_kill", [], {"scope_kind": "account", "scope_key": engine.account.name}),
+    ):
+        answer = client.post(reverse(f"admin:{act}", args=args), {**body, "reason": "x"})
+        assert answer.status_code == 302, (act, answer.content.decode())
+        drain()
+    assert not PaperOrder.objects.filter(status__in=["open", "partially_filled"]).exists()
     page = client.get(reverse("admin:index")).content.decode()
     assert "PAPER" in page
 

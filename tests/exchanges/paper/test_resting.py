@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from exchanges.models import PaperOrder, PublicPrint
+from exchanges.paper import pit
 from exchanges.paper.rules import Refused
 from tests.exchanges.paper.floors import D, Venue
 
@@ -110,6 +111,23 @@ def test_a_trade_from_before_the_order_does_not_fill_it(venue: Venue) -> None:
     )
     venue.tick()
     assert (venue.now(order).executed, venue.now(order).ahead) == (D(0), D(2))
+
+
+def test_trades_that_met_no_order_are_passed_over_whatever_their_number(
+    venue: Venue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an order would wait for the end of what was traded before it, and a stop fire at a price of long ago."""
+    monkeypatch.setattr(pit, "PRINTS_AT_ONCE", 3)
+    venue.tick()
+    for price in ("150", "150", "150", "150", "100"):
+        venue.trade(price, "1", "SELL")
+    venue.pass_ms(1)
+    stop = venue.place("BUY", "STOP_LOSS_LIMIT", "1", "103", stop_price="102")
+    order = resting(venue)
+    venue.trade("98", "1", "SELL")
+    venue.tick()
+    assert venue.now(stop).waits
+    assert venue.now(order).status == "filled"
 
 
 def test_a_restart_changes_nothing(venue: Venue) -> None:

@@ -45,6 +45,7 @@ class Heard:
     looks: list[tuple[str, str]] = field(default_factory=list)
     balances: list[str] = field(default_factory=list)
     symbols: set[str] = field(default_factory=set)
+    on_paper: set[str] = field(default_factory=set)
 
     def handlers(self) -> Handlers:
         """As a fleet takes them."""
@@ -53,7 +54,7 @@ class Heard:
             resync=lambda account, reason: self.looks.append((account.name, reason)),
             follow=lambda account, reason: self.looks.append((account.name, reason)),
             balances=lambda account: self.balances.append(account.name),
-            traded=lambda exchange, mode: self.symbols,
+            traded=lambda exchange, mode: self.on_paper if mode == "paper" else self.symbols,
         )
 
 

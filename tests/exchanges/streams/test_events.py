@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from exchanges.adapters import Credentials
+from exchanges.binance import parsing
 from exchanges.http.decoding import Unparsable
-from exchanges.reports import Fee, OrderReport, ReportedStatus, TradeReport
+from exchanges.reports import DepthReport, Fee, OrderReport, PublicTrade, ReportedStatus, TradeReport
 from exchanges.streams import binance_events, btcturk_events
 from exchanges.streams.binance import BinanceMarket, BinancePrivate, market_url
 from exchanges.streams.btcturk import BtcturkMarket, BtcturkPrivate, signature
@@ -214,6 +215,54 @@ def test_login_signature_is_that_of_the_documents() -> None:
 )
 def test_market_streams_are_beside_the_private_one(ws_url: str, expected: str) -> None:
     assert market_url(ws_url) == expected
+
+
+PUBLIC = {"e": "trade", "s": "BTCUSDT", "t": 5, "p": "60000.00", "q": "0.5", "T": 1700000000000, "m": True}
+
+
+@pytest.mark.parametrize(("waited", "aggressor"), [(True, "SELL"), (False, "BUY")])
+def test_the_aggressor_of_a_public_trade_is_who_had_not_waited(waited: bool, aggressor: str) -> None:
+    trade = parsing.public_trade({**PUBLIC, "m": waited})
+    assert (trade.symbol, trade.trade_id, trade.price, trade.quantity) == ("BTCUSDT", "5", D(60000), D("0.5"))
+    assert (trade.aggressor, trade.traded_at) == (aggressor, clock.from_ms(1700000000000))
+
+
+@pytest.mark.parametrize("change", [{"m": 1}, {"p": "0"}, {"q": "-1"}, {"t": None}, {"s": ""}, {"T": "x"}])
+def test_a_public_trade_that_cannot_be_read_is_none(change: dict[str, Any]) -> None:
+    with pytest.raises(Unparsable):
+        parsing.public_trade({**PUBLIC, **change})
+
+
+TURK = {"PS": "BTCTRY", "I": "9", "D": "1700000000000", "P": "100.0000000000", "A": "0.5000000000", "S": 0}
+
+
+@pytest.mark.parametrize(
+    ("price", "side"), [("101", "BUY"), ("105", "BUY"), ("99", "SELL"), ("90", "SELL"), ("100", None)]
+)
+@pytest.mark.parametrize("said", [0, 1])
+def test_btcturks_word_on_the_side_of_a_trade_is_not_taken(price: str, side: str | None, said: int) -> None:
+    book = DepthReport("BTCTRY", ((D(99), D(1)),), ((D(101), D(1)),))
+    trade = btcturk_events.public_trade({**TURK, "P": price, "S": said}, book)
+    assert (None if trade is None else trade.aggressor) == side
+    assert btcturk_events.public_trade({**TURK, "P": price, "S": said}, None) is None
+
+
+@pytest.mark.parametrize("change", [{"P": "0"}, {"A": "x"}, {"D": "9" * 30}, {"D": None}, {"I": None}, {"PS": 1}])
+def test_a_public_trade_of_btcturk_that_cannot_be_read_is_none(change: dict[str, Any]) -> None:
+    with pytest.raises(Unparsable):
+        btcturk_events.public_trade({**TURK, **change}, DepthReport("BTCTRY", (), ((D("0.1"), D(1)),)))
+
+
+def test_a_trade_is_no_later_than_it_was_heard_and_unwanted_ones_are_nobodys() -> None:
+    heard: list[PublicTrade] = []
+    talk = BinanceMarket(
+        "ws://127.0.0.1:9/x", {"BTCUSDT", "ETHUSDT"}, {"BTCUSDT"}, unknown=UnknownOnce(), emit=heard.append
+    )
+    ahead = clock.now_ms() + 5000
+    for stream in ("btcusdt@trade", "ethusdt@trade"):
+        talk.hear(json.dumps({"stream": stream, "data": {**PUBLIC, "T": ahead}}))
+    assert [trade.symbol for trade in heard] == ["BTCUSDT"]
+    assert heard[0].traded_at <= clock.now()
 
 
 def test_a_crossed_book_is_no_price() -> None:
