@@ -9,7 +9,7 @@ PYTHON := $(shell for python in python3.11 python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$python && break; done)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-emit-index-url --no-header
-WORKERS ?= 2
+WORKERS ?= 3
 SEED ?= 1
 SECONDS ?= 60
 # Whose coverage is measured, in the test processes themselves.

@@ -36,8 +36,8 @@ from orders.absence import (
     unknown_placement,
 )
 from orders.ingest import ingest, lock_orders
-from orders.lifecycle import AT_EXCHANGE, WORKING, OrderStatus
-from orders.models import Command, ExchangeOrder, Order, Origin
+from orders.lifecycle import AT_EXCHANGE, WORKING, CommandStatus, OrderStatus
+from orders.models import AbsenceVerdict, Command, ExchangeOrder, Order, Origin
 from orders.notifications import notify_after_commit
 from orders.overstated import take_back
 from orders.reserving import set_reservation
@@ -59,6 +59,7 @@ TOGETHER_WITHIN = timedelta(hours=1)
 MARGIN_MS = 10_000
 PROBE_EVERY = timedelta(seconds=2)
 PROBE_SLOWEST = timedelta(seconds=30)
+PACE_IN_VAIN = timedelta(seconds=3)
 # Answers that concern one order alone: the others go on being followed. Anything else ends the round.
 ONE_ORDER = {"ambiguous", "archived", "cut_off", "cursor_not_found", "mismatch", "too_long", "unparsable"}
 
@@ -170,9 +171,9 @@ def probe(order_id: UUID) -> bool:
         last_looked_at=clock.now(), looked=F("looked") + 1, look_next_at=clock.now() + _pause(row)
     )
     by = engine("prober", "outcome unknown")
-    search = _search_for(order, row)
+    search, asked = _search_for(order, row), None
     if search is not None and not search.was_seen and search.next_round_at() <= clock.now():
-        ask_round(search, by, beside=None if command.planned is None else command.exchange_order)
+        asked = ask_round(search, by, beside=None if command.planned is None else command.exchange_order)
         if search.is_proven:
             conclude_absent(search, by)
     else:
@@ -183,8 +184,17 @@ def probe(order_id: UUID) -> bool:
         ExchangeOrder.objects.filter(id=row.id).update(looked=0, look_next_at=None)
     elif search is not None and not row.end_proof:
         next_at = min(max(search.next_round_at(), clock.now()), clock.now() + _pause(row))
+        if asked is not None and asked.verdict in {AbsenceVerdict.FAILED, AbsenceVerdict.DOUBTFUL}:
+            next_at = clock.now() + _pause_in_vain(order.account)
         ExchangeOrder.objects.filter(id=row.id).update(look_next_at=next_at)
     return found
+
+
+def _pause_in_vain(account: Account) -> timedelta:
+    """How long to wait after a round that proved nothing. Asking again at once helps nothing, and takes the readings
+    from the reconciliation that would explain what is in doubt; so all unknown orders of an account share a pace."""
+    unknown = Command.objects.filter(order__account=account, status=CommandStatus.UNKNOWN).count()
+    return max(PROBE_EVERY, unknown * PACE_IN_VAIN)
 
 
 def _pause(row: ExchangeOrder) -> timedelta:

@@ -76,6 +76,9 @@ def send_command(command_id: UUID) -> Outcome | None:
     except WrongHost as error:
         _refuse_host(command, str(error))
         return None
+    if not is_submit and _is_looked_for(account, command):
+        _postpone(command, clock.now() + RETRY_NOT_EXECUTED, "the order is looked for")
+        return None
     refused = rate_budget.take(host_of(account), account.name, cost_of(account, _call_of(command)), urgent=is_cancel)
     if refused is not None:
         _postpone(command, refused.not_before, f"budget: {refused.reason}")
@@ -143,6 +146,16 @@ def _refuse_host(command: Command, detail: str) -> None:
         elif replacement.rest_not_sent(order, row):
             replacement.end_as_canceled(order, row, NEVER_SENT, "WRONG_HOST", detail, by)
             finish_commands(order, by=by)
+
+
+def _is_looked_for(account: Account, command: Command) -> bool:
+    """Whether a cancel names only the exchange's id, of an order whose outcome is unknown: its probes ask for it, and
+    asking beside them would only take their readings."""
+    needs_id = CAPABILITIES[account.exchange].cancel_needs_exchange_id
+    if not needs_id or command.order.status != OrderStatus.SUBMIT_UNKNOWN:
+        return False
+    row = current_exchange_order(command.order)
+    return not row.exchange_order_id and row.attempts.exists()
 
 
 def _find_exchange_id(account: Account, adapter: ExchangeAdapter, command: Command) -> bool:

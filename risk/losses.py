@@ -73,4 +73,4 @@ def losses_of(mode: str) -> tuple[Losses, ...]:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT jsonb_agg(to_jsonb(x)) FROM ({READ_LOSSES}) x", parameters)  # noqa: S608  a constant
         rows = cursor.fetchone()[0]
-    return tuple(parsed_losses(json.loads(rows) if rows else []).values())
+    return tuple(parsed_losses(json.loads(rows, parse_float=Decimal) if rows else []).values())

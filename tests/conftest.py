@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as property_settings
 
 from tests import emptying
 from tests import settings as test_settings
@@ -13,6 +15,10 @@ from tests.browser.chromium import CHROMIUM, NO_BROWSER
 from tests.engine_fixtures import engine, simulator, simulator_process
 from tests.loopback import LoopbackGuard
 from tests.processes import Processes
+
+# How long an example takes says something of the machine, not of the code.
+property_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+property_settings.load_profile("suite")
 
 __all__ = ["engine", "simulator", "simulator_process"]
 

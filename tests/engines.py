@@ -24,12 +24,15 @@ from execution_project.common.actors import Actor
 from execution_project.common.api_keys import create_api_key
 from execution_project.common.models import Event, Strategy
 from execution_project.common.rights import EVERYTHING
+from orders import sweeping
+from orders.models import Attempt
 from positions.models import Holding
 from positions.opening import open_books
 from risk.boot_halt import accounts_halted_for_boot
 from risk.limits import tighten_or_set
 from risk.models import Reservation
 from tests.simulators import Simulator
+from tests.waiting import wait_until
 
 BY = Actor("test", "a test", rights=EVERYTHING)
 BALANCES: dict[str, dict[str, str]] = {
@@ -130,16 +133,21 @@ def started() -> bool:
 def drain(*queues: str) -> int:
     """Run what is queued, in order, in this process; returns how many tasks ran.
 
-    ``queues``: of these alone; "cancel" and "submit" are those of every exchange.
+    ``queues``: of these alone; "cancel" and "submit" are those of every exchange. What this process was too slow to
+    send in time is sent in another attempt.
     """
-    ran = 0
+    ran, began = 0, clock.now()
     while True:
         rows = OrmQ.objects.order_by("id")
         if queues:
             rows = rows.filter(key__regex=f"^({'|'.join(queues)})(-|$)")
         row = rows.first()
         if row is None:
-            return ran
+            late = Attempt.objects.filter(claimed_at__gte=began, code="too_late", command__status="queued").first()
+            if late is None:
+                return ran
+            wait_until(sweeping.ring_due_commands, 10, "what came too late to be due again")
+            continue
         row.delete()
         package = SignedPackage.loads(row.payload)
         import_string(package["func"])(*package["args"])

@@ -159,7 +159,7 @@ def decide(approval_id: UUID, *, approved: bool, by: Actor) -> Approval:
     At the API both persons are told apart by the owners of their keys: 403 ``KEY_WITHOUT_OWNER``.
     """
     by.require(Right.APPROVE)
-    _refuse_nobody(approval_of(approval_id), by)
+    approval_of(approval_id)
     now = clock.now()
     with transaction.atomic():
         approval = Approval.objects.select_for_update(no_key=True).get(id=approval_id)
@@ -169,6 +169,7 @@ def decide(approval_id: UUID, *, approved: bool, by: Actor) -> Approval:
                 "APPROVAL_OWN_REQUEST",
                 f"Whoever asked ({approval.requested_by}) cannot approve, by whatever way in; ask a second person.",
             )
+        _refuse_nobody(approval, by)
         if approval.decided_at is not None:
             raise Problem(409, "APPROVAL_DECIDED", f"Already decided by {approval.decided_by}.")
         if approval.expires_at <= now:

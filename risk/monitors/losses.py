@@ -150,7 +150,7 @@ def _read(now: datetime) -> tuple[list[Judged], set[str]]:
     }
     with connection.cursor() as cursor:
         cursor.execute(_READ, parameters)
-        limits, losses, keys = (json.loads(found) if found else [] for found in cursor.fetchone())
+        limits, losses, keys = (json.loads(found, parse_float=Decimal) if found else [] for found in cursor.fetchone())
     versions = [
         (
             row["mode"],

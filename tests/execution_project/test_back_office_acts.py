@@ -224,7 +224,9 @@ def test_latch_is_lifted_by_a_second_person_only(operator: Client) -> None:
     assert state().latched
     approval = Approval.objects.get()
     decide = reverse("admin:act_decide", args=[approval.id])
-    assert decide in operator.get("/admin/").content.decode()
+    desk = operator.get("/admin/").content.decode()
+    assert (WHY in desk, decide in desk) == (True, False), "whoever asked sees it, and is not asked"
+    assert decide in client_of(person("ruth", "risk")).get("/admin/").content.decode()
 
     own = operator.get(decide)
     assert "another person has to decide" in text_of(own) and Page(own.content.decode()).forms == []

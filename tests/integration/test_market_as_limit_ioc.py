@@ -46,7 +46,7 @@ def test_a_market_order_arrives_as_limit_ioc_and_a_thin_book_leaves_the_rest_exp
     sent = Attempt.objects.get(kind="submit").request["parameters"]
     assert (sent["type"], sent["timeInForce"], sent["price"], sent["quantity"]) == ("LIMIT", "IOC", "60310.05", "2")
     (seen,) = venue.simulator.call("GET", f"/sim/orders?account={venue.account.name}&symbol=BTCUSDT")
-    assert (seen["type"], seen["timeInForce"], seen["status"]) == ("LIMIT", "IOC", "EXPIRED")
+    assert (seen["type"], seen["time_in_force"], seen["status"]) == ("LIMIT", "IOC", "EXPIRED")
     assert "sent as LIMIT IOC at 60310.05" in run("explain_order", order["id"]).out
 
 

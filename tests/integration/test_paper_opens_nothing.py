@@ -155,7 +155,7 @@ ELSEWHERE = {
     *("draw_lifecycle", "exchange_simulator", "run_cluster", "cluster_main", "run_streams", "run_ticker", "seed"),
     *("give_rate", "classify_transfer", "correct_fill", "resolve_break", "resolve_order", "after_restore", "watchdog"),
     *("set_limit", "propose_limit", "rehearse_limit", "export_fills", "export_pnl", "replay_market", "record_market"),
-    *("place_demo_orders", "rotate_credentials", "arm_live", "open_books", "start"),
+    *("place_demo_orders", "rotate_credentials", "arm_live", "open_books", "start", "alerts", "override_order"),
 }
 
 
@@ -174,6 +174,7 @@ def test_commands_open_nothing(engine: PaperEngine, sealed: list[Any], tmp_path:
         ["paper_deposit", name, "USDT", "5", "--reason", "x"],
         ["set_paper_terms", name, "--submit-ms", "0", "--reason", "x"],
         ["set_foreign_orders", name, "adopt", "--reason", "x"],
+        ["set_market_as_limit_ioc", name, "off", "--reason", "x"],
         f"place_order --account {name} --symbol BTCUSDT --side BUY --type MARKET --quantity 0.1".split(),
         ["cancel_order", order, "--reason", "x"],
         ["cancel_all", "--account", name],

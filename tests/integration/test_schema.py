@@ -27,12 +27,15 @@ from execution_project.common.models import ApiKey
 from execution_project.wsgi import application
 from orders.flattening import plan_flatten
 from orders.models import Break, BreakKind, Order, Severity
-from risk.models import KillEpisode
+from risk.alerts import Alarm, raise_alert
+from risk.limits import Change, newest, propose, tighten_or_set
+from risk.models import Alert, AlertKind, AlertSeverity, Enforcement, KillEpisode
 from risk.trading_state import halt
 from tests.engines import BY, Engine, drain, make_engine
 from tests.factories import HoldingFactory, StrategyFactory
-from tests.kills import take_for_proven
+from tests.kills import SECOND, take_for_proven
 
+TURNOVER = ("max_turnover_1d", "live", "global", "")
 EXAMPLES = max(10, int(os.environ.get("PROOF_ROUNDS", "0")))
 CHECKS = [
     not_a_server_error,
@@ -61,7 +64,8 @@ def seed(engine: Engine) -> dict[str, list[str]]:
     Returns the ids that paths take.
     """
     other = make_engine(engine.simulator, exchange="btcturk")
-    ApiKey.objects.update(requests_per_second=1_000_000)
+    # Its word counts as somebody's.
+    ApiKey.objects.update(requests_per_second=1_000_000, owner="ann")
     answers = [
         engine.place(),
         engine.limit("BUY", "0.01", "50000.00"),
@@ -91,7 +95,24 @@ def seed(engine: Engine) -> dict[str, list[str]]:
         for number in range(2)
     ]
     kills = [str(verified_kill(engine, f"killed-{number}").id) for number in range(3)]
-    return {"order_id": orders, "break_id": [str(row.id) for row in breaks], "kill_id": kills}
+    tighten_or_set(*TURNOVER, Decimal(10), reason="a careful start", by=BY)
+    for number in range(3):
+        raise_alert(Alarm(AlertKind.TRIPPED, f"test {number}", AlertSeverity.CRITICAL, "global", "a latch"), by=BY)
+    return {
+        "order_id": orders,
+        "break_id": [str(row.id) for row in breaks],
+        "kill_id": kills,
+        "approval_id": [proposed() for _ in range(3)],
+        "alert_id": [str(row.id) for row in Alert.objects.all()],
+    }
+
+
+def proposed() -> str:
+    """The id of another person's proposal to loosen a limit."""
+    stands = newest(*TURNOVER)
+    assert stands is not None and stands.value is not None
+    change = Change(*TURNOVER, stands.value + 1, Enforcement.BLOCK.value, None)
+    return str(propose(change, reason="the desk grows", by=SECOND).id)
 
 
 def verified_kill(engine: Engine, strategy: str) -> KillEpisode:
@@ -141,6 +162,16 @@ def known_to_work(operation: Any, engine: Engine) -> dict[str, Any] | None:
             "path_parameters": {"kill_id": str(episode.id)},
             "body": {"confirm": plan_flatten(episode).confirm, "reason": "a drill"},
         }
+    if operation.label.startswith("POST /api/exec/approvals/"):
+        return {"path_parameters": {"approval_id": proposed()}}
+    if operation.label == "POST /api/exec/order/{order_id}/override":
+        account = engine.account
+        tighten_or_set("max_order_quantity", account.mode, "symbol", "BTCUSDT", Decimal(1), reason="fat finger", by=BY)
+        status, document = engine.limit("BUY", "1.1", "50000.00")
+        assert (status, document["code"]) == (422, "MAX_ORDER_QUANTITY"), document
+        denied = Order.objects.filter(status="denied").latest("id")
+        body = {"controls": ["max_order_quantity"], "reason": "one client's rebalancing, agreed with the desk head"}
+        return {"path_parameters": {"order_id": str(denied.id)}, "body": body}
     if operation.label == "PATCH /api/exec/order/{order_id}":
         status, document = engine.limit("BUY", "0.01", "50000.00")
         assert status == 202, document

@@ -8,13 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db.models import Sum
 
 from exchanges.connections import adapter_for
 from exchanges.host_clock import exchange_now_ms
-from exchanges.models import Exchange
+from exchanges.models import Exchange, RateWindow
 from execution_project.common import clock
 from execution_project.common.models import Chore, Event
-from orders import sweeping
+from orders import following, sweeping
 from orders.absence import unknown_placement
 from orders.claiming import claim
 from orders.following import follow_account, probe
@@ -29,6 +30,15 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 LONG_AGO_MS = 60_000
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> timedelta:
+    """Rounds that prove nothing follow each other fast here; returns the engine's own pace, which has its own test."""
+    pace = following.PACE_IN_VAIN
+    monkeypatch.setattr(following, "PACE_IN_VAIN", timedelta(milliseconds=50))
+    monkeypatch.setattr(following, "PROBE_EVERY", timedelta(milliseconds=50))
+    return pace
 
 
 @pytest.fixture
@@ -74,6 +84,7 @@ def appear(engine: Engine, order_id: str) -> None:
     row = ExchangeOrder.objects.get(order_id=order_id)
     body = {"account": engine.account.name, "symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "quantity": "0.01"}
     body |= {"price": "59000.00", "time_in_force": "GTC", "client_order_id": row.client_order_id}
+    body |= {"exchange": engine.account.exchange}
     engine.simulator.call("POST", "/sim/orders", body)
 
 
@@ -286,6 +297,36 @@ def test_btcturk_balances_that_moved_without_a_reason_leave_it_to_an_operator(
     assert status(turk, order_id) == "submit_unknown"
     assert reserved(turk)["USDT"] > 590
     assert asset in AbsenceEvidence.objects.order_by("id")[0].detail
+
+
+def test_btcturk_unknown_orders_share_a_pace_while_asking_is_in_vain(
+    turk: Engine, quick: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or they would take every reading of trades from the reconciliation that explains what keeps them in doubt."""
+    monkeypatch.setattr(following, "PACE_IN_VAIN", quick)
+    ids = [lost_before(turk) for _ in range(3)]
+    turk.simulator.call("POST", f"/sim/accounts/{turk.account.name}/deposit", {"balances": {"BTC": "0.01"}})
+    for order_id in ids:
+        past_its_time(order_id)
+        before = clock.now()
+        assert probed(order_id, 1) == ["doubtful"]
+        row = ExchangeOrder.objects.get(order_id=order_id)
+        assert row.look_next_at is not None
+        assert row.look_next_at >= before + 3 * quick
+
+
+def test_btcturk_a_cancel_leaves_the_looking_to_the_probes(turk: Engine) -> None:
+    order_id = lost_before(turk)
+    cancel = turk.request("DELETE", f"order/{order_id}")
+    assert cancel[0] == 202
+    before = RateWindow.objects.aggregate(total=Sum("used"))
+    drain("cancel")
+    assert RateWindow.objects.aggregate(total=Sum("used")) == before, "nothing was asked"
+    assert Command.objects.get(kind="cancel").status == "queued"
+    appear(turk, order_id)
+    probe(UUID(order_id))
+    assert status(turk, order_id) == "open"
+    wait_until(lambda: (sweeping.ring_due_commands(), drain(), status(turk, order_id) == "canceled")[-1], 15, "its end")
 
 
 def test_btcturk_an_order_that_only_the_locked_balance_shows_is_not_absent(turk: Engine) -> None:

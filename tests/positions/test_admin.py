@@ -71,9 +71,9 @@ def found(client: Client, url: str, text: str) -> int:
 def test_a_fill_is_found_by_each_of_its_ids(auditor: Client) -> None:
     order = whole_order(status="open")
     client_order_id = ids.client_order_id(PREFIX, order.id, 3)
-    fill = FillFactory(order_id=order.id, trade_id="778899", exchange_order_id="55", client_order_id=client_order_id)
+    fill = FillFactory(order_id=order.id, trade_id="778899", exchange_order_id="55x", client_order_id=client_order_id)
     FillFactory()
-    for text in ("778899", "55", str(fill.id), str(order.id), client_order_id):
+    for text in ("778899", "55x", str(fill.id), str(order.id), client_order_id):
         assert found(auditor, FILLS, text) == 1, text
     for text in ("7788", "5", client_order_id[:-1], "☃", "x" * 200):
         assert found(auditor, FILLS, text) == 0, text
