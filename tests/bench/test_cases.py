@@ -12,6 +12,7 @@ from tests.bench.__main__ import cases
 from tests.server import ROOT
 
 
+@pytest.mark.xdist_group("engines")
 @pytest.mark.drill
 @pytest.mark.timeout(240)
 def test_one_small_round_of_every_case_runs() -> None:

@@ -13,6 +13,7 @@ SECONDS = 60
 NO_LONGER_THAN_S = 600
 
 
+@pytest.mark.xdist_group("engines")
 @pytest.mark.drill
 @pytest.mark.timeout(NO_LONGER_THAN_S + 30)
 def test_a_minute_of_chaos_doubles_and_loses_nothing() -> None:

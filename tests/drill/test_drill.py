@@ -15,6 +15,7 @@ from tests.server import ROOT
 NO_LONGER_THAN_S = 420
 
 
+@pytest.mark.xdist_group("engines")
 @pytest.mark.drill
 @pytest.mark.timeout(NO_LONGER_THAN_S + 30)
 def test_the_quick_scenes_end_as_they_have_to() -> None:

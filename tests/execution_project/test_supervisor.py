@@ -22,7 +22,7 @@ from execution_project.processes import kill_marked, marked_pids
 from tests.processes import ROOT, Managed
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(240), pytest.mark.xdist_group("engines")]
 
 PARTS = (
     "static",

@@ -21,7 +21,7 @@ from tests.processes import Processes, current_database_url
 from tests.waiting import wait_until
 from tests.web import start_web
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("engines")]
 
 
 def start_everything(engine: Engine, processes: Processes) -> tuple[dict[str, str], dict[str, str]]:
