@@ -15,7 +15,12 @@ from tests.processes import Processes
 from tests.simulators import Simulator
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(180),
+    pytest.mark.xdist_group("engines"),
+]
 
 WORKERS = 2
 TRIES = 5
