@@ -27,7 +27,7 @@ def uuid7() -> UUID:
 
 def first_uuid7_of(at: datetime) -> UUID:
     """The smallest time-ordered id of a moment; what was made earlier is smaller."""
-    return UUID(int=max(0, int(at.timestamp() * 1000)) << 80)
+    return UUID(int=max(0, clock.to_ms(at)) << 80)
 
 
 def new_installation_prefix() -> str:

@@ -15,9 +15,9 @@ from django.db import connection
 
 from execution_project.common import clock
 from execution_project.common.actors import Actor, engine
+from execution_project.common.ids import first_uuid7_of
 from execution_project.common.money import plain_or_none
 from risk.models import TradingState
-from risk.monitors.acting import since_id
 from risk.monitors.output_equals_input import CONTROL, Sent, evaluate
 from risk.tripping import controls_of, must_hold_to_lift_trip, trip
 
@@ -74,7 +74,7 @@ def watch() -> int:
 def look(account: str | None = None) -> list[Unexplained]:
     """Every order among the live and recent ones, of all accounts or this one, that is not explained. One statement."""
     with connection.cursor() as cursor:
-        cursor.execute(_SENT, {"since": since_id(clock.now() - RECENT), "account": account})
+        cursor.execute(_SENT, {"since": first_uuid7_of(clock.now() - RECENT), "account": account})
         rows = cursor.fetchall()
     orders: dict[UUID, tuple[str, Decimal | None, Decimal | None, list[Sent]]] = {}
     for order_id, name, size, replaced, *sent in rows:

@@ -15,9 +15,10 @@ from exchanges.models import Account
 from exchanges.reports import OutcomeKind
 from execution_project.common import clock
 from execution_project.common.actors import engine
+from execution_project.common.ids import first_uuid7_of
 from orders.models import Attempt, AttemptKind
 from risk.models import Limit
-from risk.monitors.acting import Finding, act_on, against_lifting, latching, limits_of, since_id
+from risk.monitors.acting import Finding, act_on, against_lifting, latching, limits_of
 from risk.monitors.reject_storm import REJECTS, UNKNOWN, WINDOW, evaluate
 from risk.tripping import must_hold_to_lift_trip
 
@@ -72,7 +73,7 @@ def _answers(now: datetime) -> Answers:
     """When each account's requests were refused or left unknown within the window, by account and outcome."""
     rows = Attempt.objects.filter(
         outcome__in=list(_OUTCOME.values()),
-        id__gte=since_id(now - WINDOW - LONGEST_ANSWER),
+        id__gte=first_uuid7_of(now - WINDOW - LONGEST_ANSWER),
         kind__in=[AttemptKind.SUBMIT, AttemptKind.REPLACE, AttemptKind.AMEND],
     )
     # An attempt whose worker died has no answer: its time ran out when it should have been sent.

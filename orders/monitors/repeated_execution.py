@@ -17,11 +17,12 @@ from django.db import connection
 
 from exchanges.models import Mode
 from execution_project.common.actors import engine
+from execution_project.common.ids import first_uuid7_of
 from execution_project.common.models import Event
 from positions.models import Position
 from risk.intent import scope_name
 from risk.models import Limit
-from risk.monitors.acting import Finding, act_on, latching, limits_of, since_id
+from risk.monitors.acting import Finding, act_on, latching, limits_of
 from risk.monitors.repeated_execution import LIMIT, evaluate
 
 _COUNT = """
@@ -124,7 +125,7 @@ def _counts(pairs: list[_Pair], enough: int) -> dict[tuple[int, int], int]:
             {
                 "strategies": [pair.strategy_id for pair in pairs],
                 "accounts": [pair.account_id for pair in pairs],
-                "since": [since_id(moment) for moment in begun],
+                "since": [first_uuid7_of(moment) for moment in begun],
                 "enough": [enough] * len(pairs),
             },
         )

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from execution_project.common.actors import Actor
-from execution_project.common.clock import to_ms
 from execution_project.common.events import record
 from execution_project.common.models import Event
 from execution_project.common.money import plain, plain_or_none
@@ -67,11 +64,6 @@ def limits_of(*controls: str) -> list[Limit]:
 def reached(observed: int | Decimal, limit: Decimal) -> bool:
     """``observed ≥ limit`` breaks; with a limit of 0 the first one does, and nothing at all does not."""
     return observed > 0 and observed >= limit
-
-
-def since_id(moment: datetime) -> UUID:
-    """The lowest UUIDv7 of a moment: rows with such ids from then on are a range of their primary key."""
-    return UUID(int=to_ms(moment) << 80)
 
 
 def act_on(findings: Sequence[Finding], *, by: Actor, block: Callable[[Finding], object]) -> int:

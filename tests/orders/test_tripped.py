@@ -13,7 +13,7 @@ from risk import tripping
 from risk.models import TradingState
 from risk.trading_state import halt, propose_start, start
 from risk.tripping import must_hold_to_lift_trip, trip
-from tests.factories import BY, whole_order
+from tests.factories import BY, AccountFactory, whole_order
 from tests.kills import SECOND, WHY
 
 pytestmark = pytest.mark.django_db
@@ -47,10 +47,14 @@ def test_a_trip_is_made_once_and_recorded_with_what_was_seen() -> None:
 
 
 def test_a_halted_scope_becomes_latched_and_stays_halted() -> None:
+    buy = whole_order(status="open", account=AccountFactory(name="main"))
     halt("account", "main", reason="lunch", by=BY)
+    assert cancel_what_increases() == 0, "a plain halt cancels nothing"
     row = tripped()
     assert row is not None
     assert (row.state, row.latched) == ("HALTED", True)
+    assert cancel_what_increases() == 1
+    assert Command.objects.get(kind="cancel").order_id == buy.id
     with pytest.raises(Problem, match="second person"):
         start("account", "main", reason="back from lunch", by=BY)
 
