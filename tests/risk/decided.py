@@ -8,6 +8,7 @@ from typing import Any
 
 from execution_project.common import clock, ids
 from risk.models import Decision
+from tests.waiting import wait_until
 
 
 def control(name: str, outcome: str = "pass", scope: str = "", **values: Any) -> dict[str, Any]:
@@ -21,7 +22,10 @@ def control(name: str, outcome: str = "pass", scope: str = "", **values: Any) ->
 def decided(
     account: str, strategy: str, at: datetime | None = None, *results: dict[str, Any], **values: Any
 ) -> Decision:
-    """One decision of mode sandbox on an order worth 7; accepted unless a control says breach."""
+    """One decision of mode sandbox on an order worth 7; accepted unless a control says breach. Its id is of a
+    millisecond of its own, so that decisions sort as they were made."""
+    before = clock.now_ms()
+    wait_until(lambda: clock.now_ms() > before, 5, "the next millisecond", every=0.001)
     known: dict[str, Any] = {
         "order_id": ids.uuid7(),
         "accepted": all(each["outcome"] != "breach" for each in results),
