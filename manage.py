@@ -8,6 +8,9 @@ import sys
 def main() -> None:
     """Run one management command under the project's settings."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "execution_project.settings")
+    if sys.argv[1:2] == ["run_cluster"] and len(sys.argv) > 2:
+        # django-q2 reads the name of its cluster once, when it is loaded
+        os.environ["Q_CLUSTER_NAME"] = sys.argv[2]
     from django.conf import settings
     from django.core.management import execute_from_command_line
     from django.db import OperationalError

@@ -15,11 +15,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.utils import ProgrammingError
 from django.utils.module_loading import import_string
 
+from execution_project.common.management_command import ENGINE_CHECKS
+
 SHORTEST_SECRET_KEY = 50
 RETRY_SLACK_S = 10
 
 
-@register(Tags.security)
+@register(Tags.security, ENGINE_CHECKS)
 def check_production(app_configs: Any, **options: Any) -> Iterable[CheckMessage]:
     """A production start with anything meant for development is an accident."""
     if settings.EXEC_ENV != "production":
@@ -50,7 +52,7 @@ def check_production(app_configs: Any, **options: Any) -> Iterable[CheckMessage]
         yield Error("EXEC_FAULT_HOOK is set; it kills processes and is for drills only.", id="exec.E006")
 
 
-@register()
+@register(ENGINE_CHECKS)
 def check_queues(app_configs: Any, **options: Any) -> Iterable[CheckMessage]:
     """A task must have ended before its row is delivered again.
 
@@ -89,7 +91,7 @@ def check_reporting_currency(app_configs: Any, databases: Any = None, **options:
         )
 
 
-@register()
+@register(ENGINE_CHECKS)
 def check_pool(app_configs: Any, **options: Any) -> Iterable[CheckMessage]:
     """Forked workers that share a pool read each other's replies."""
     for alias, database in settings.DATABASES.items():
@@ -97,7 +99,7 @@ def check_pool(app_configs: Any, **options: Any) -> Iterable[CheckMessage]:
             yield Error(f"Database {alias}: the option 'pool' must not be used with forked workers.", id="exec.E011")
 
 
-@register()
+@register(ENGINE_CHECKS)
 def check_ticks(app_configs: Any, **options: Any) -> Iterable[CheckMessage]:
     """Every tick must exist and have a sensible period."""
     for path, every_s in settings.EXEC_TICKS.items():

@@ -14,32 +14,36 @@ while the others answer beats.
 
 The cluster's processes are tied together: whoever dies takes its children along (``processes.tie_forks``), so the
 death of this parent, of the cluster's main process or of its sentinel leaves nothing running. What a dead cluster had
-pulled is delivered again at once. This parent starts a fresh cluster itself, with a growing pause if they die young,
-rather than exiting: its own start costs seconds.
+pulled is delivered again at once. This parent forks a fresh cluster from itself, with a growing pause if they die
+young, rather than exiting: loading everything anew costs seconds. It has one thread and no open connection when it
+forks.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from datetime import timedelta
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from types import FrameType
+from typing import Any
 from uuid import uuid4
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.utils import timezone
+from django_q import signals
+from django_q.cluster import Cluster
 from django_q.models import OrmQ
 
-from execution_project.broker import release_pulled
+from execution_project.broker import NotifyBroker, release_pulled
 from execution_project.common.doorbell import notify_after_commit, queue_row
 from execution_project.common.models import QueueBeat
-from execution_project.processes import die_with_parent, kill_session, session_pids
+from execution_project.processes import die_with_parent, kill_session, session_pids, tie_forks
 from execution_project.worker_marks import WorkerMarks
 
 BEAT_EVERY_S = 2.0
@@ -71,7 +75,7 @@ class ClusterParent:
         self._heard_at = 0.0
         self._database_up = True
         self._signals = 0
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: BaseProcess | None = None
         self._marks: WorkerMarks | None = None
         self._started_at = 0.0
         self._pause = FIRST_PAUSE_S
@@ -80,21 +84,28 @@ class ClusterParent:
         """Until SIGTERM or SIGINT; then the cluster ends its running tasks, or is killed ``timeout`` + 10 s later."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        try:
+            self._keep_running()
+            self._stop_child()
+        finally:
+            # this process would wait for its child at exit, and nobody would watch it any more
+            self._kill_child()
+        with suppress(Exception):
+            self._release_ended()
+
+    def _keep_running(self) -> None:
         next_beat = 0.0
         while not self._signals:
             if self._child is None:
                 self._start_child()
-            elif (code := self._child.poll()) is not None:
-                log.error("task cluster died", queue=self._queue, exit_code=code)
+            elif not self._child.is_alive():
+                log.error("task cluster died", queue=self._queue, exit_code=self._child.exitcode)
                 self._replace()
                 continue
             if time.monotonic() >= next_beat:
                 self._watch()
                 next_beat = time.monotonic() + self._beat_every
             time.sleep(TICK_S)
-        self._stop_child()
-        with suppress(Exception):
-            self._release_ended()
 
     # ------------------------------------------------------------------------------------------------------- child
 
@@ -102,27 +113,13 @@ class ClusterParent:
         self._signals += 1
 
     def _start_child(self) -> None:
-        parent = os.getpid()
+        # a connection that two processes have is nobody's; this one opens another when it needs one
+        connections.close_all()
         marks = WorkerMarks.create()
         self._beat_key = f"{self._queue}#{uuid4().hex[:12]}"
         self._beat_row = None
-        self._child = subprocess.Popen(
-            [
-                sys.executable,
-                "manage.py",
-                "cluster_main",
-                "--marks",
-                str(marks.descriptor),
-                "--beat-key",
-                self._beat_key,
-            ],
-            cwd=settings.BASE_DIR,
-            env={**os.environ, "Q_CLUSTER_NAME": self._queue},
-            start_new_session=True,
-            pass_fds=[marks.descriptor],
-            # this process has one thread only, so code between fork and exec is safe
-            preexec_fn=lambda: die_with_parent(signal.SIGKILL, parent),
-        )
+        self._child = get_context("fork").Process(target=_run_cluster, args=(marks, self._beat_key, os.getpid()))
+        self._child.start()
         self._marks = marks
         self._started_at = time.monotonic()
         self._heard_at = self._started_at + START_GRACE_S - self._deaf_after
@@ -141,8 +138,8 @@ class ClusterParent:
     def _kill_child(self) -> None:
         if self._child is None or self._marks is None:
             return
-        kill_session(self._child.pid)
-        self._child.wait()
+        kill_session(_pid(self._child))
+        self._child.join()
         self._marks.close()
         self._child = self._marks = None
         self._ended_keys.append(self._beat_key)
@@ -152,12 +149,11 @@ class ClusterParent:
         if self._child is None:
             return
         if not self._is_deaf():  # a deaf cluster never ends by itself
-            with suppress(ProcessLookupError):
-                self._child.send_signal(signal.SIGTERM)
+            self._child.terminate()
             deadline = time.monotonic() + self._timeout + STOP_SLACK_S
-            while self._child.poll() is None and time.monotonic() < deadline and self._signals < 2:
+            while self._child.is_alive() and time.monotonic() < deadline and self._signals < 2:
                 time.sleep(TICK_S)
-        if self._child.poll() is None:
+        if self._child.is_alive():
             log.warning("task cluster did not end in time and is killed", queue=self._queue)
         self._kill_child()
 
@@ -211,7 +207,7 @@ class ClusterParent:
     def _is_deaf(self) -> bool:
         now = time.monotonic()
         assert self._child is not None and self._marks is not None  # noqa: S101  called while a child runs
-        living = set(session_pids(self._child.pid))
+        living = set(session_pids(_pid(self._child)))
         marks = [mark for mark in self._marks.read() if mark.pid in living]
         longest = self._timeout + GUARD_SLACK_S + self._deaf_after
         if any(mark.busy and now - mark.since > longest for mark in marks):
@@ -219,3 +215,31 @@ class ClusterParent:
         if now - self._heard_at <= self._deaf_after:
             return False
         return not marks or any(not mark.busy and now - mark.since > self._deaf_after for mark in marks)
+
+
+def _pid(child: BaseProcess) -> int:
+    assert child.pid is not None  # noqa: S101  it was started
+    return child.pid
+
+
+def _run_cluster(marks: WorkerMarks, beat_key: str, parent: int) -> None:
+    """django-q2's ``qcluster`` in a session of its own, with its processes tied together, until SIGTERM; running tasks
+    are finished first."""
+    os.setsid()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    die_with_parent(signal.SIGKILL, parent)
+    # Without this, killing this process or the sentinel leaves workers that go on trading unguarded.
+    tie_forks()
+
+    def idle(**_: Any) -> None:
+        marks.note(busy=False)
+
+    def busy(**_: Any) -> None:
+        marks.note(busy=True)
+
+    signals.post_spawn.connect(idle, weak=False)
+    signals.pre_execute.connect(busy, weak=False)
+    signals.post_execute_in_worker.connect(idle, weak=False)
+    NotifyBroker.beat_key = beat_key
+    Cluster().start()

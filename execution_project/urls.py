@@ -6,6 +6,8 @@ from django.urls import include, path
 from execution_project.api_description import DocsView, SchemaView
 from execution_project.health import healthz, readyz
 
+admin.autodiscover()
+
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),

@@ -9,9 +9,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from exchanges.absence_bounds import LEAST, LowerBounds, configured
+from execution_project.common.management_command import ENGINE_CHECKS
 
 
-@register()
+@register(ENGINE_CHECKS)
 def check_absence_bounds(app_configs: Any, **options: Any) -> Iterable[CheckMessage]:
     """Bounds of a proof of absence must be readable, and in production no lower than is safe for live accounts."""
     for exchange, least in LEAST.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.contrib import admin
 from hypothesis import HealthCheck
 from hypothesis import settings as property_settings
 
@@ -24,7 +25,8 @@ __all__ = ["engine", "simulator", "simulator_process"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No test leaves this machine; what a test commits is deleted after it."""
+    """No test leaves this machine; what a test commits is deleted after it. Pages are loaded, as where they are served."""
+    admin.autodiscover()
     emptying.install()
     config.pluginmanager.register(LoopbackGuard(config), "loopback-guard")
 

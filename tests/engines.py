@@ -146,7 +146,7 @@ def drain(*queues: str) -> int:
             late = Attempt.objects.filter(claimed_at__gte=began, code="too_late", command__status="queued").first()
             if late is None:
                 return ran
-            wait_until(sweeping.ring_due_commands, 10, "what came too late to be due again")
+            wait_until(sweeping.ring_due_commands, 30, "what came too late to be due again")
             continue
         row.delete()
         package = SignedPackage.loads(row.payload)

@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 
 LONGEST_REASON = 256
+ENGINE_CHECKS = "engine"
+"""Tag of the checks without which nothing starts: settings of a production, queues, secrets."""
 
 
 def reason_text(text: str) -> str:
@@ -83,8 +85,10 @@ class Partly(CommandError):
 
 
 class DatabaseCommand(BaseCommand):
-    """A command that says what to do when there is no database, instead of a socket's error message."""
+    """A command that says what to do when there is no database, instead of a socket's error message. Before it begins,
+    the engine's own checks pass; those of models and pages are ``manage.py check``'s."""
 
+    requires_system_checks = [ENGINE_CHECKS]
     needs_database: ClassVar[bool] = True
 
     def wants_database(self, options: Mapping[str, Any]) -> bool:

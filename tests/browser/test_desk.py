@@ -93,7 +93,7 @@ def test_find_an_order_read_its_story_and_cancel_it(engine: Engine, served: Proc
     expect(page.get_by_text("BTCUSDT").first).to_be_visible()
     page.get_by_label("Reason").fill("seen enough of it")
     page.locator("form.bo-form button[type=submit]").click()
-    wait_until(Command.objects.filter(order_id=order_id, kind="cancel").exists, 15, "the cancel is asked for")
+    wait_until(Command.objects.filter(order_id=order_id, kind="cancel").exists, 30, "the cancel is asked for")
     drain()
     page.goto(f"{base}/admin/orders/order/{order_id}/change/")
     expect(page.get_by_text("canceled").first).to_be_visible()

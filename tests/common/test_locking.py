@@ -92,7 +92,7 @@ def test_a_locked_row_is_waited_for_but_foreign_keys_to_it_are_not() -> None:
     with ordered() as locks:
         locks.rows(Rank.ORDERS, Order.objects.filter(pk=order.pk))
         waiting = Other(lock_it)
-        wait_until(blocked, 10, "the other transaction waits")
+        wait_until(blocked, 30, "the other transaction waits")
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM orders_order WHERE id = %s FOR KEY SHARE NOWAIT", [order.pk])
         Other(lambda: key_share(order.pk)).join()
@@ -128,13 +128,13 @@ def test_an_exclusive_lock_waits_for_every_sharer_and_keeps_new_ones_out() -> No
     with ordered() as locks:
         locks.share_trading_state(["global", "account:main"])
         halting = Other(lambda: own("account:main"))
-        wait_until(blocked, 10, "the halt waits for the sharer")
+        wait_until(blocked, 30, "the halt waits for the sharer")
         Other(lambda: own("account:other")).join()
     halting.join()
     with ordered() as locks:
         locks.own_trading_state("account:main")
         sharing = Other(lambda: share("global", "account:main"))
-        wait_until(blocked, 10, "the sharer waits for the halt")
+        wait_until(blocked, 30, "the sharer waits for the halt")
         Other(lambda: share("global", "account:other")).join()
         assert not sharing.ended
     sharing.join()
@@ -185,7 +185,7 @@ def test_a_claim_that_was_rolled_back_leaves_the_key_free_for_the_one_that_waite
     with pytest.raises(ZeroDivisionError), ordered() as locks:
         locks.idempotency("key:desk", "one", "hash", ids.uuid7(), clock.now())
         waiting = Other(claim)
-        wait_until(blocked, 10, "the second claim waits for the first")
+        wait_until(blocked, 30, "the second claim waits for the first")
         raise ZeroDivisionError
     assert waiting.join() is None
     assert IdempotencyKey.objects.count() == 1
@@ -216,5 +216,5 @@ def test_one_session_leads_until_its_connection_ends() -> None:
     assert try_lead(role + "-another") is True
     release.set()
     assert leader.join() is True
-    assert wait_until(lambda: try_lead(role), 10, "leadership falls free with its connection")
+    assert wait_until(lambda: try_lead(role), 30, "leadership falls free with its connection")
     connection.close()

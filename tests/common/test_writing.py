@@ -122,7 +122,7 @@ def test_a_racing_insert_of_the_same_row_is_waited_for() -> None:
         first = FillFactory.build(**shared)
         assert insert_new([first]) == [first]
         racing = Other(lambda: insert_new([FillFactory.build(**shared)]))
-        wait_until(blocked, 10, "the second insert waits for the first")
+        wait_until(blocked, 30, "the second insert waits for the first")
     assert racing.join() == []
     results = run_together([lambda: insert_new([FillFactory.build(**{**shared, "trade_id": "many"})])] * 8)
     assert sorted(len(result) for result in results if isinstance(result, list)) == [0] * 7 + [1]

@@ -308,7 +308,7 @@ def test_pitfall_20_a_post_that_hangs_is_unknown_and_may_be_served_after_we_gave
             BTC, client_order_id=instruction.client_order_id, exchange_order_id=None, now_ms=now()
         )
 
-    report = wait_until(found, 10, "the order that nobody answered for appears")
+    report = wait_until(found, 30, "the order that nobody answered for appears")
     assert report is not None
     assert report.status is ReportedStatus.OPEN
     assert exchange.posted() == {instruction.client_order_id: 1}

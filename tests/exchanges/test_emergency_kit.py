@@ -215,7 +215,7 @@ def test_the_watchdog_acts_when_the_heart_stands_still_and_not_before(both: list
     assert any("no believable answer, asked again" in line for line in said)
     both[0].simulator.call("DELETE", "/sim/faults")
     assert watchdog.step() == 1, "it keeps trying"
-    wait_until(lambda: not any(working_at_exchange(engine) for engine in both), 10, "both to be canceled")
+    wait_until(lambda: not any(working_at_exchange(engine) for engine in both), 30, "both to be canceled")
     assert sum("canceled 1 orders of a dead engine" in line for line in said) == 2
     assert watchdog.step() == 0
     ahead[0] = 0

@@ -115,7 +115,7 @@ def test_row_that_becomes_due_is_found_without_a_notification(broker: NotifyBrok
     ring("cancel-binance", TASK, 1)
     OrmQ.objects.update(lock=timezone.now() + timedelta(seconds=1.5))
     assert broker.dequeue() == []
-    assert wait_until(broker.dequeue, 10, "the row is due")
+    assert wait_until(broker.dequeue, 30, "the row is due")
 
 
 def test_own_beats_overtake_a_backlog(broker: NotifyBroker, monkeypatch: pytest.MonkeyPatch) -> None:

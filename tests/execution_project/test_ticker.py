@@ -70,7 +70,7 @@ def test_one_leads_and_the_other_takes_over_when_the_leaders_connection_ends(cal
     assert calls == []
     done.set()
     thread.join()
-    wait_until(lambda: standby.step() or calls, 10, "the standby leads")
+    wait_until(lambda: standby.step() or calls, 30, "the standby leads")
     connection.close()
 
 
@@ -206,7 +206,7 @@ def test_taking_over_from_a_ticker_that_beat_a_moment_ago_is_no_start(calls: lis
         later.step()  # a standby for as long as the server has not noticed that the other one's connection is gone
         return calls == ["tick", "boot"]
 
-    wait_until(took_over, 10, "the start")
+    wait_until(took_over, 30, "the start")
     connection.close()
 
 

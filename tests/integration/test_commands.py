@@ -29,7 +29,7 @@ from tests.processes import ROOT
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
-DAEMONS = {"cluster_main", "run_cluster", "run_ticker", "run_streams", "exchange_simulator", "watchdog"}
+DAEMONS = {"run_cluster", "run_ticker", "run_streams", "exchange_simulator", "watchdog"}
 DEVELOPMENT = {"seed", "place_demo_orders"}
 
 
@@ -38,7 +38,7 @@ def _listener_ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The listener's own connection must not outlive the test's database."""
     monkeypatch.setattr(notifications, "IDLE_S", 0.2)
     yield
-    wait_until(lambda: not waiting.listener.is_listening(), 8, "the listener to end")
+    wait_until(lambda: not waiting.listener.is_listening(), 30, "the listener to end")
 
 
 def place(engine: Engine, *arguments: Any, kind: str = "MARKET", side: str = "BUY", quantity: str = "0.01") -> Ran:

@@ -114,7 +114,7 @@ def test_demo_orders_are_placed_through_the_api(
         ("SELL", "MARKET"),
     ]
     assert not Order.objects.filter(status="denied").exists()
-    wait_until(lambda: not waiting.listener.is_listening(), 8, "the listener to end")
+    wait_until(lambda: not waiting.listener.is_listening(), 30, "the listener to end")
 
 
 def test_books_are_opened_once_and_never_over_working_orders(transactional_db: None, simulator: Simulator) -> None:

@@ -152,7 +152,7 @@ def test_a_kill_is_verified_and_flattened_and_opens_nothing(
 # Commands that are about no account's exchange, or end only with the process; the others are run below.
 ELSEWHERE = {
     *("add_account", "add_strategy", "create_api_key", "revoke_api_key", "approvals", "approve", "refuse", "breaks"),
-    *("draw_lifecycle", "exchange_simulator", "run_cluster", "cluster_main", "run_streams", "run_ticker", "seed"),
+    *("draw_lifecycle", "exchange_simulator", "run_cluster", "run_streams", "run_ticker", "seed"),
     *("give_rate", "classify_transfer", "correct_fill", "resolve_break", "resolve_order", "after_restore", "watchdog"),
     *("set_limit", "propose_limit", "rehearse_limit", "export_fills", "export_pnl", "replay_market", "record_market"),
     *("place_demo_orders", "rotate_credentials", "arm_live", "open_books", "start", "alerts", "override_order"),

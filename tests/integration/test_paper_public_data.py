@@ -92,7 +92,7 @@ def test_a_resting_order_fills_by_the_public_trades_of_the_stream(exchange: str,
         for number, (quantity, aggressor) in enumerate([("0.7", "SELL"), ("0.7", "SELL"), ("5", "BUY")], 1):
             price = "60000" if aggressor == "SELL" else "60010"
             simulator.trade("BTCUSDT", price, quantity, aggressor, exchange)
-            wait_until(lambda wanted=number: PublicPrint.objects.count() == wanted, 10, f"trade {number} was heard")
+            wait_until(lambda wanted=number: PublicPrint.objects.count() == wanted, 30, f"trade {number} was heard")
         match_paper(account.pk)
     # One coin stood in front of ours: 0.7 and 0.3 of the second trade were theirs.
     assert engine.order(order["id"])["filled_quantity"] == "0.4"

@@ -75,7 +75,7 @@ def probed(order_id: str, rounds: int) -> list[str]:
             probe(UUID(order_id))
         return AbsenceEvidence.objects.filter(order_id=order_id).count() >= rounds
 
-    wait_until(enough, 15, f"{rounds} rounds", every=0.02)
+    wait_until(enough, 30, f"{rounds} rounds", every=0.02)
     return verdicts(order_id)
 
 
@@ -119,7 +119,7 @@ def test_an_order_that_reads_lag_behind_is_adopted_before_anything_counts(engine
     _, order = engine.limit("BUY", "0.01", "59000.00")
     drain()
     assert status(engine, order["id"]) == "submit_unknown"
-    wait_until(lambda: probe(UUID(order["id"])), 10, "the order to be found")
+    wait_until(lambda: probe(UUID(order["id"])), 30, "the order to be found")
     assert status(engine, order["id"]) == "open"
     assert "negative" not in verdicts(order["id"])
 
@@ -130,7 +130,7 @@ def test_late_execution_is_adopted(engine: Engine) -> None:
     _, order = engine.limit("BUY", "0.01", "59000.00")
     drain()
     assert probe(UUID(order["id"])) is False
-    wait_until(lambda: probe(UUID(order["id"])), 10, "the late order to be found")
+    wait_until(lambda: probe(UUID(order["id"])), 30, "the late order to be found")
     assert (status(engine, order["id"]), verdicts(order["id"])) == ("open", [])
     assert set(engine.simulator.posted().values()) == {1}
 
@@ -281,7 +281,7 @@ def test_btcturk_hang_is_adopted_when_it_shows(turk: Engine) -> None:
     turk.simulator.fault("hang", call="POST /api/v1/order", ms=400)
     order_id = turk_limit(turk)["id"]
     drain()
-    wait_until(lambda: probe(UUID(order_id)) or status(turk, order_id) == "open", 10, "the order to be found")
+    wait_until(lambda: probe(UUID(order_id)) or status(turk, order_id) == "open", 30, "the order to be found")
     assert status(turk, order_id) == "open"
     assert "negative" not in verdicts(order_id)
 
@@ -326,7 +326,7 @@ def test_btcturk_a_cancel_leaves_the_looking_to_the_probes(turk: Engine) -> None
     appear(turk, order_id)
     probe(UUID(order_id))
     assert status(turk, order_id) == "open"
-    wait_until(lambda: (sweeping.ring_due_commands(), drain(), status(turk, order_id) == "canceled")[-1], 15, "its end")
+    wait_until(lambda: (sweeping.ring_due_commands(), drain(), status(turk, order_id) == "canceled")[-1], 30, "its end")
 
 
 def test_btcturk_an_order_that_only_the_locked_balance_shows_is_not_absent(turk: Engine) -> None:
@@ -382,7 +382,7 @@ def followed(engine: Engine, order_id: str, wanted: str) -> None:
         follow_account(engine.account)
         return status(engine, order_id) == wanted
 
-    wait_until(reached, 15, f"the order to be {wanted}")
+    wait_until(reached, 30, f"the order to be {wanted}")
 
 
 def test_a_working_order_that_the_exchange_no_longer_knows_is_closed_unverified_and_reserved(engine: Engine) -> None:
@@ -412,11 +412,11 @@ def test_it_is_repaired_when_it_shows_again(engine: Engine) -> None:
 
 def test_one_miss_between_two_sightings_counts_for_nothing(engine: Engine) -> None:
     order_id = vanished(engine)
-    wait_until(lambda: follow_account(engine.account) or verdicts(order_id) == ["negative"], 10, "a round")
+    wait_until(lambda: follow_account(engine.account) or verdicts(order_id) == ["negative"], 30, "a round")
     engine.simulator.call("DELETE", "/sim/faults")
     follow_account(engine.account)
     engine.simulator.fault("not_found_for", call="*", ms=3_600_000)
-    wait_until(lambda: follow_account(engine.account) or verdicts(order_id)[2:] == ["negative"], 10, "another round")
+    wait_until(lambda: follow_account(engine.account) or verdicts(order_id)[2:] == ["negative"], 30, "another round")
     assert status(engine, order_id) == "open"
 
 

@@ -26,7 +26,7 @@ def _listener_ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The listener's own connection must not outlive the test's database."""
     monkeypatch.setattr(notifications, "IDLE_S", 0.2)
     yield
-    wait_until(lambda: not waiting.listener.is_listening(), 8, "the listener to end")
+    wait_until(lambda: not waiting.listener.is_listening(), 30, "the listener to end")
 
 
 def place(engine: Engine, key: str, wait: str) -> tuple[int, Any]:
@@ -51,7 +51,7 @@ def taken() -> int:
 def test_half_of_the_threads_wait_and_the_next_client_is_answered_at_once(engine: Engine) -> None:
     with ThreadPoolExecutor(PLACES) as pool:
         waiters = [pool.submit(place, engine, f"w{number}", "10") for number in range(PLACES)]
-        wait_until(lambda: taken() == PLACES, 8, "every place to be taken")
+        wait_until(lambda: taken() == PLACES, 30, "every place to be taken")
         status, order = place(engine, "one-too-many", "10")
         assert (status, order["status"]) == (202, "pending")
         assert not any(waiter.done() for waiter in waiters)
@@ -69,8 +69,8 @@ def test_a_notification_wakes_the_waiter_before_its_poll(engine: Engine, monkeyp
     with ThreadPoolExecutor(1) as pool:
         waiter = pool.submit(place, engine, "w", "10")
         waiter.add_done_callback(lambda _: answered.set())
-        wait_until(lambda: taken() == 1, 8, "the client to wait")
-        wait_until(waiting.listener.is_listening, 8, "the listener to listen")
+        wait_until(lambda: taken() == 1, 30, "the client to wait")
+        wait_until(waiting.listener.is_listening, 30, "the listener to listen")
         drain()
         assert answered.wait(8), "the notification did not wake the waiter"
         assert waiter.result()[0] == 200

@@ -207,7 +207,7 @@ def test_a_comparison_at_the_same_moment_takes_no_act_back(act: Any, status: Bre
     with transaction.atomic():
         act(row)
         comparison = Other(lambda: opened(account, kind=BreakKind.UNKNOWN_ORDER))
-        wait_until(blocked, 10, "the comparison waits for the act")
+        wait_until(blocked, 30, "the comparison waits for the act")
     comparison.join()
     row.refresh_from_db()
     assert (row.status, Break.objects.count()) == (status, rows)
@@ -220,7 +220,7 @@ def test_an_approved_end_waits_for_a_comparison_that_sees_another_difference() -
     with transaction.atomic():
         opened(account, difference="6")
         deciding = Other(lambda: decide_and_carry_out(approval.id, approved=True, by=SECOND))
-        wait_until(blocked, 10, "the end waits for the comparison")
+        wait_until(blocked, 30, "the end waits for the comparison")
     with pytest.raises(Problem, match="another one"):
         deciding.join()
     assert LedgerEntry.objects.count() == 0

@@ -118,7 +118,7 @@ def test_complaint_10_a_fill_that_a_healthy_stream_leaves_out_is_found_in_the_li
         venue.simulator.fault("stream_drop", TRADE_EVENT[name], times=1)
         prints(venue, "59000", "0.01", "SELL")
         prints(venue, "59000", "0.02", "SELL")
-        wait_until(lambda: Fill.objects.filter(order_id=order_id).exists(), 10, "the other fill to be heard of")
+        wait_until(lambda: Fill.objects.filter(order_id=order_id).exists(), 30, "the other fill to be heard of")
         assert [fill.quantity for fill in Fill.objects.filter(order_id=order_id)] == [D("0.02")]
         rounds(2)
         assert (row.gaps, await_connected(venue.account.name).gaps) == (0, 0)

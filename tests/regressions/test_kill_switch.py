@@ -145,6 +145,6 @@ def test_complaint_40_a_latch_is_not_lifted_before_its_cancels_have_done_their_w
     assert venue.limit("BUY", "0.01", "58000")[0] == 202, "trading goes on"
     rounds()
     venue.request("DELETE", f"orders?account={name}")
-    wait_until(lambda: rounds() or not working_at_exchange(venue), 15, "the new one to end")
+    wait_until(lambda: rounds() or not working_at_exchange(venue), 30, "the new one to end")
     rounds(2)
     assert_all_over(venue)

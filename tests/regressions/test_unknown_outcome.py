@@ -59,7 +59,7 @@ def test_complaint_01_an_unanswered_order_that_filled_at_once_is_found_though_it
         return AbsenceEvidence.objects.count() >= 2 or status(venue, order["id"]) != "submit_unknown"
 
     # It cannot be asked for by itself: history and trades tell of it, or keep it from being taken for absent.
-    wait_until(looked_for, 15, "the order to be looked for")
+    wait_until(looked_for, 30, "the order to be looked for")
     assert not AbsenceEvidence.objects.exclude(verdict__in=["doubtful", "found"]).exists()
     lift_faults(venue)
     rounds(2)
@@ -94,7 +94,7 @@ def test_complaint_03_an_acknowledgement_by_stream_after_a_timeout_ends_the_matt
         engine.refresh()
         _, order = engine.limit("BUY", "0.01", "59000.00")
         drain("submit-binance")
-        wait_until(lambda: status(engine, order["id"]) == "open", 10, "the stream to acknowledge the order")
+        wait_until(lambda: status(engine, order["id"]) == "open", 30, "the stream to acknowledge the order")
     assert Attempt.objects.get().outcome == "unknown"
     rounds(3)
     assert status(engine, order["id"]) == "open"

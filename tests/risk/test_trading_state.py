@@ -143,7 +143,7 @@ def test_a_halt_waits_only_for_transactions_that_share_its_scope() -> None:
         locks.share_trading_state(lock_names(SCOPES))
         Other(lambda: halt("account", "other", reason="", by=BY)).join()
         halting = Other(lambda: halt("account", "main", reason="", by=BY))
-        wait_until(blocked, 10, "the halt waits for the placement under way")
+        wait_until(blocked, 30, "the halt waits for the placement under way")
     halting.join()
     assert TradingState.objects.get(scope_key="main").state == "HALTED"
 

@@ -197,7 +197,7 @@ def test_an_accepted_cancel_is_a_promise_that_a_fill_may_overtake(adapter: Btctu
         assert report is not None
         return report.status is ReportedStatus.CANCELED and report.cumulative_quantity == Decimal("0.003")
 
-    wait_until(ended, 10, "the cancel takes effect")
+    wait_until(ended, 30, "the cancel takes effect")
     (trade,) = adapter.order_trades(BTC, order.exchange_order_id, now_ms=now())
     assert trade.quantity == Decimal("0.003")
 
@@ -316,7 +316,7 @@ def test_a_late_execution_is_not_there_and_then_it_is(adapter: BtcturkAdapter, e
     instruction = limit("2900000")
     assert place(adapter, instruction).kind is Kind.UNKNOWN
     assert query(adapter, instruction) is None
-    wait_until(lambda: query(adapter, instruction), 10, "the order appears")
+    wait_until(lambda: query(adapter, instruction), 30, "the order appears")
 
 
 def test_a_filled_order_is_found_by_the_lists_that_already_show_it(
