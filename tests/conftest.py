@@ -25,7 +25,8 @@ __all__ = ["engine", "simulator", "simulator_process"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No test leaves this machine; what a test commits is deleted after it. Pages are loaded, as where they are served."""
+    """No test leaves this machine; what a test commits is deleted after it. The admin's pages are loaded, as they are
+    where they are served."""
     admin.autodiscover()
     emptying.install()
     config.pluginmanager.register(LoopbackGuard(config), "loopback-guard")
