@@ -17,13 +17,13 @@ from tests.server import ROOT
 @pytest.mark.timeout(240)
 def test_one_small_round_of_every_case_runs() -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "all", "--rounds", "1", "--share", "0.1"],
+        [sys.executable, "-m", "tests.bench", "all", "--rounds", "1", "--share", "0.05"],
         cwd=ROOT,
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith(("EXEC_", "DATABASE_"))},
-            "BENCH_BOOKS": "300,200,50/100",
-            "REPLAY_ORDERS": "20",
-            "REPLAY_SECONDS": "30",
+            "BENCH_BOOKS": "100,60,20/40",
+            "REPLAY_ORDERS": "8",
+            "REPLAY_SECONDS": "20",
         },
         capture_output=True,
         text=True,
