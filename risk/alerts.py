@@ -73,11 +73,12 @@ def keep_alerts(
     standing = {row.key: row for row in rows}
     raised = sum(raise_alert(alarm, by=by) is not None for alarm in wanted if alarm.key not in standing)
     for key in standing.keys() - {alarm.key for alarm in wanted}:
-        _resolve(standing[key], by)
+        end_alert(standing[key], by=by)
     return raised
 
 
-def _resolve(row: Alert, by: Actor) -> None:
+def end_alert(row: Alert, *, by: Actor) -> None:
+    """Its cause is gone; what is over already stays as it was."""
     with transaction.atomic():
         if Alert.objects.filter(id=row.id, resolved_at__isnull=True).update(resolved_at=clock.now()):
             _record("alert.resolved", row, by)

@@ -52,7 +52,8 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """Live exchange orders that are alike in all of this: how many, and what they may still bring."""
+    """Live orders that are alike in all of this: how many, one that is being replaced once, and what they may still
+    bring."""
 
     exchange: str
     account: str

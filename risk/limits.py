@@ -7,7 +7,7 @@ decided by it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -71,6 +71,37 @@ def newest(control: str, mode: str, kind: str, key: str) -> Limit | None:
 def _counting(control: str, mode: str, kind: str, key: str, at: datetime) -> Limit | None:
     rows = Limit.objects.filter(control=control, mode=mode, scope_kind=kind, scope_key=key)
     return rows.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=at)).order_by("-version").first()
+
+
+@dataclass(frozen=True, slots=True)
+class NotSet:
+    """A limit that has to be set for a scope and is not, or is switched off."""
+
+    control: str
+    mode: str
+    kind: str
+    key: str
+
+
+def mandatory_not_set(mode: str) -> list[NotSet]:
+    """The mandatory limits that are missing in a mode: while they are, nothing that increases exposure passes there."""
+    wanted = [(spec.name, kind) for spec in CATALOGUE.values() for kind in spec.mandatory]
+    rows = in_force().filter(mode=mode, control__in={name for name, _ in wanted}, value__isnull=False)
+    known = set(rows.values_list("control", "scope_kind", "scope_key"))
+    return [
+        NotSet(control, mode, kind, key)
+        for control, kind in wanted
+        for key in _WHERE_MANDATORY[kind](mode)
+        if (control, kind, key) not in known
+    ]
+
+
+_WHERE_MANDATORY: Mapping[str, Callable[[str], list[str]]] = {
+    ScopeKind.ACCOUNT.value: lambda mode: list(
+        Account.objects.filter(mode=mode).order_by("name").values_list("name", flat=True)
+    ),
+}
+"""Every scope of a kind for which a limit may be mandatory (``LimitSpec.mandatory``), by the mode."""
 
 
 def spec_of(control: str) -> LimitSpec:

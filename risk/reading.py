@@ -246,7 +246,7 @@ SELECT nextval('risk_gate_seq'),
     (SELECT jsonb_agg(jsonb_build_array(
               g.exchange, g.account_name, g.strategy, g.symbol, g.side, g.gained_asset, g.exposure::text, g.live))
        FROM (SELECT exchange, account_name, strategy, symbol, side, gained_asset, sum(exposure) AS exposure,
-                    count(*) FILTER (WHERE live) AS live
+                    count(DISTINCT order_id) FILTER (WHERE live) AS live
                FROM risk_reservation
               WHERE mode = %(mode)s AND (live OR exposure > 0) AND order_id <> %(order_id)s
               GROUP BY exchange, account_name, strategy, symbol, side, gained_asset) g) END,

@@ -120,7 +120,7 @@ def read_standing(mode: str) -> Standing:
     live = (
         Reservation.objects.filter(Q(live=True) | Q(exposure__gt=0), mode=mode)
         .values("exchange", "account_name", "strategy", "symbol", "side", "gained_asset")
-        .annotate(value=Sum("exposure"), count=Count("pk", filter=Q(live=True)))
+        .annotate(value=Sum("exposure"), count=Count("order_id", distinct=True, filter=Q(live=True)))
     )
     holdings = tuple(
         Held(*row)

@@ -377,7 +377,7 @@ def funded_account(**funds: str) -> Account:
 def api_key(*scopes: str, **options: Any) -> str:
     """The text of a new key; all scopes when none is given, ``options`` as ``create_api_key`` takes them."""
     name = f"key-{ids.uuid7().hex[-12:]}"
-    return create_api_key(name, scopes or ("read", "trade", "operate"), by=BY, **options)[1]
+    return create_api_key(name, scopes or ("read", "trade", "operate", "approve"), by=BY, **options)[1]
 
 
 def order_report(row: ExchangeOrder, status: ReportedStatus, cumulative: str = "0", **values: Any) -> OrderReport:

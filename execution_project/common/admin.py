@@ -198,7 +198,7 @@ class ApiKeyForm(forms.Form):
         choices=[(scope, scope) for scope in SCOPES],
         widget=CHECKBOXES(),
         help_text="read: see. trade: place, replace and cancel. operate: halt, start, kill, cancel, sync, change limits"
-        " and approve for the key's owner.",
+        " and propose. approve: give the second person's word for the key's owner.",
     )
     accounts = forms.CharField(
         required=False, widget=lines(2), help_text="Names, one per line. Empty: every account, also future ones."

@@ -39,9 +39,11 @@ OF_SCOPE: dict[str, frozenset[Right]] = {
     "operate": frozenset(
         {
             *(Right.CANCEL, Right.HALT, Right.KILL, Right.START),
-            *(Right.SYNC, Right.RESOLVE, Right.CHANGE_LIMITS, Right.APPROVE),
+            *(Right.SYNC, Right.RESOLVE, Right.CHANGE_LIMITS),
         }
     ),
+    # Apart from asking, so that a key which proposes all day is nobody's second person.
+    "approve": frozenset({Right.APPROVE}),
 }
 
 OF_GROUP: dict[str, frozenset[Right]] = {

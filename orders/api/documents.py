@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from execution_project.common.api.authentication import Principal
 from execution_project.common.clock import rfc3339
 from execution_project.common.models import Event
 from execution_project.common.money import plain, plain_or_none
@@ -14,13 +15,17 @@ from orders.history import History
 from orders.models import Attempt, Command, ExchangeOrder, Order
 from positions.api.documents import fill_document
 from risk.api.decision_documents import decision_document
+from risk.api.withheld import detail_for
 
 # Of a round's answers; their bodies stand in the admin and in what explain_order writes with --json.
 ANSWER_SHOWN = ("call", "path", "parameters", "http_status", "error", "characters")
 
 
-def order_document(order: Order) -> dict[str, Any]:
-    """An order. Quantities in base, quotes in quote asset, all decimals as strings, times RFC 3339 in UTC."""
+def order_document(order: Order, reader: Principal | None = None) -> dict[str, Any]:
+    """An order. Quantities in base, quotes in quote asset, all decimals as strings, times RFC 3339 in UTC.
+
+    ``reader``: a bound key is not told how much of wider limits is used; None: everything.
+    """
     return {
         "id": str(order.id),
         "account": order.account.name,
@@ -41,7 +46,7 @@ def order_document(order: Order) -> dict[str, Any]:
         "status": str(order.status),
         "ended_as": order.ended_as,
         "reason": order.reason,
-        "detail": order.detail,
+        "detail": detail_for(order.reason, order.detail, reader),
         "filled_quantity": plain(order.filled_quantity),
         "filled_quote": plain(order.filled_quote),
         "average_price": plain_or_none(order.average_price),
@@ -139,16 +144,16 @@ def _round(judged: Judged, rows: Mapping[UUID, ExchangeOrder]) -> dict[str, Any]
     }
 
 
-def order_with_history(order: Order, history: History) -> dict[str, Any]:
+def order_with_history(order: Order, history: History, reader: Principal | None = None) -> dict[str, Any]:
     """An order with all that is on record about it. Requests and answers of attempts are as stored: redacted."""
     rows = {row.id: row for row in history.exchange_orders}
     return {
-        **order_document(order),
+        **order_document(order, reader),
         "exchange_orders": [_exchange_order(row) for row in history.exchange_orders],
         "commands": [_command(command) for command in history.commands],
         "fills": [fill_document(fill) for fill in history.fills],
         "events": [_event(event) for event in history.events],
-        "decision": None if history.decision is None else decision_document(history.decision),
-        "replace_decisions": [decision_document(decision) for decision in history.replace_decisions],
+        "decision": None if history.decision is None else decision_document(history.decision, reader),
+        "replace_decisions": [decision_document(decision, reader) for decision in history.replace_decisions],
         "evidence": [_round(judged, rows) for judged in history.evidence],
     }

@@ -34,7 +34,7 @@ from orders.lifecycle import ENDED, ENDED_AS, UNDECIDED, OrderStatus
 from orders.models import Order, Side
 from orders.placing import account_for, order_of, place, registered_strategy, rehearse, strategy_for
 from orders.replacing import request_replace
-from risk.api.decision_documents import decision_document
+from risk.api.decision_documents import decision_document, first_breach
 from risk.api.scopes import ScopeRequest
 from risk.trading_state import halt
 
@@ -95,11 +95,11 @@ def _filtered(orders: QuerySet[Order], query: Mapping[str, str]) -> QuerySet[Ord
     return orders.filter(**{lookup: value for lookup, value in wanted.items() if value is not None})
 
 
-def _order_answer(order: Order, status: int, *, replayed: bool = False) -> Response:
+def _order_answer(request: Request, order: Order, status: int, *, replayed: bool = False) -> Response:
     headers = {"Location": f"/api/exec/order/{order.id}", "ETag": f'"{order.version}"'}
     if replayed:
         headers["Idempotent-Replay"] = "true"
-    return Response(order_document(order), status=status, headers=headers)
+    return Response(order_document(order, principal_of(request)), status=status, headers=headers)
 
 
 class PlaceOrderView(APIView):
@@ -119,7 +119,7 @@ class PlaceOrderView(APIView):
         by = actor_of(request, "POST /api/exec/order")
         if serializer.validated_data.get("validate_only"):
             verdict = rehearse(body, account=account, by=by)
-            document = {**decision_document(verdict.decision), "id": None, "validate_only": True}
+            document = {**decision_document(verdict.decision, principal), "id": None, "validate_only": True}
             return Response(document, status=200 if verdict.accepted else 422)
         key = _idempotency_key(request)
         wait = parse_wait(request.query_params.get("wait"))
@@ -128,16 +128,17 @@ class PlaceOrderView(APIView):
             body, idempotency_key=key, body_hash=hashlib.sha256(canonical).hexdigest(), account=account, by=by
         )
         if not placed.decision.accepted:
+            decision = decision_document(placed.decision, principal)
             raise Problem(
                 422,
                 placed.order.reason,
-                placed.order.detail,
-                members={"order": order_document(placed.order), "decision": decision_document(placed.decision)},
+                first_breach(decision)["detail"],
+                members={"order": order_document(placed.order, principal), "decision": decision},
                 headers={"Idempotent-Replay": "true"} if placed.replayed else None,
             )
         moved = wait_until_decided(placed.order.id, wait)
         order = moved or placed.order
-        return _order_answer(order, 202 if order.status in UNDECIDED else 200, replayed=placed.replayed)
+        return _order_answer(request, order, 202 if order.status in UNDECIDED else 200, replayed=placed.replayed)
 
 
 class OrderView(APIView):
@@ -150,7 +151,7 @@ class OrderView(APIView):
     def get(self, request: Request, order_id: UUID) -> Response:
         """The order with all that is on record about it; 304 when ``If-None-Match`` has its ETag."""
         order = _order(request, order_id)
-        document = order_with_history(order, history_of(order))
+        document = order_with_history(order, history_of(order), principal_of(request))
         etag = _etag(order, document)
         if _is_known(request, etag):
             return Response(status=304, headers={"ETag": etag})
@@ -172,16 +173,17 @@ class OrderView(APIView):
             by=actor_of(request, "PATCH /api/exec/order"),
             if_version=_if_match(request),
         )
-        decision = decision_document(replacing.decision)
+        principal = principal_of(request)
+        decision = decision_document(replacing.decision, principal)
         if replacing.command is None:
-            breach = next(result for result in replacing.decision.results if result["outcome"] == "breach")
+            breach = first_breach(decision)
             raise Problem(
                 422,
                 breach["code"],
                 breach["detail"],
-                members={"order": order_document(replacing.order), "decision": decision},
+                members={"order": order_document(replacing.order, principal), "decision": decision},
             )
-        answer = _order_answer(replacing.order, 202)
+        answer = _order_answer(request, replacing.order, 202)
         answer.data["replace"] = {
             "id": str(replacing.command.id),
             "method": replacing.command.method,
@@ -196,7 +198,7 @@ class OrderView(APIView):
         """202: the cancel is asked for; the order ends when the exchange says so. 200 when it has ended already."""
         order = _order(request, order_id)
         order = request_cancel(order.id, by=actor_of(request, "DELETE /api/exec/order"))
-        return _order_answer(order, 200 if order.status in ENDED else 202)
+        return _order_answer(request, order, 200 if order.status in ENDED else 202)
 
 
 class OrdersView(APIView):
@@ -209,9 +211,10 @@ class OrdersView(APIView):
     def get(self, request: Request) -> Response:
         """Orders, newest first; ``after`` continues where the last page's ``next`` points."""
         query = read_query(request, (*FILTERS, *PAGING))
-        orders = principal_of(request).narrow(Order.objects.select_related("account", "instrument", "strategy"))
+        principal = principal_of(request)
+        orders = principal.narrow(Order.objects.select_related("account", "instrument", "strategy"))
         found, after = page(_filtered(orders, query), query)
-        return Response({"orders": [order_document(order) for order in found], "next": after})
+        return Response({"orders": [order_document(order, principal) for order in found], "next": after})
 
     @schema.CANCEL_ORDERS
     def delete(self, request: Request) -> Response:

@@ -36,7 +36,7 @@ def watch() -> int:
     if not limits:
         return 0
     by = engine("monitor", "reject storm")
-    return act_on(look(limits), by=by, block=latching(by))
+    return act_on(look(limits), of=(REJECTS, UNKNOWN), by=by, block=latching(by))
 
 
 def look(limits: list[Limit], account: str | None = None) -> list[Finding]:

@@ -62,7 +62,7 @@ def watch() -> int:
     if not limits:
         return 0
     by = engine("monitor", LIMIT)
-    return act_on(look(limits), by=by, block=latching(by))
+    return act_on(look(limits), of=(LIMIT,), by=by, block=latching(by))
 
 
 def look(limits: list[Limit]) -> list[Finding]:
@@ -84,7 +84,8 @@ def _finding(limit: Limit, scope: tuple[str, str], strategy: str, count: int) ->
     value = limit.value or Decimal(0)
     reason = f"{strategy} went in {count} times since its last re-arming, {value.normalize():f} are allowed."
     evidence = {"strategy": strategy, "entries": count}
-    return Finding(limit, scope, Decimal(count), evaluate(count, value), reason, evidence)
+    about = strategy if limit.scope_kind == "global" else ""
+    return Finding(limit, scope, Decimal(count), evaluate(count, value), reason, evidence, about)
 
 
 def _covers(limit: Limit, pair: _Pair) -> bool:

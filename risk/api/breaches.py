@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from exchanges.models import Exchange, Mode
-from execution_project.common.api.authentication import principal_of
+from execution_project.common.api.authentication import Principal, principal_of
 from execution_project.common.api.fields import DecimalString
 from execution_project.common.api.paging import searched_page
 from execution_project.common.api.query import PAGING, choice_of, choices_of, read_query, time_of
@@ -20,6 +20,7 @@ from execution_project.common.clock import rfc3339
 from execution_project.common.money import plain_or_none
 from execution_project.common.rights import Right
 from risk.api.limit_documents import LimitScopeField
+from risk.api.withheld import result_for
 from risk.breaches import BROKEN, LOOKED_AT, broken, results_of, walked
 from risk.models import Decision, DecisionKind, Enforcement
 
@@ -93,8 +94,10 @@ BREACHES = operation(
 )
 
 
-def breach_document(decision: Decision, results: list[dict[str, Any]]) -> dict[str, Any]:
-    """A decision as ``BreachSerializer`` describes it."""
+def breach_document(
+    decision: Decision, results: list[dict[str, Any]], reader: Principal | None = None
+) -> dict[str, Any]:
+    """A decision as ``BreachSerializer`` describes it, as the reader may see it; None sees all."""
     return {
         "decision": str(decision.id),
         "order": str(decision.order_id),
@@ -109,7 +112,7 @@ def breach_document(decision: Decision, results: list[dict[str, Any]]) -> dict[s
         "side": decision.side,
         "notional": plain_or_none(decision.notional),
         "actor": decision.actor,
-        "broken": [_broken_document(result) for result in results],
+        "broken": [_broken_document(result_for(result, reader)) for result in results],
     }
 
 
@@ -148,9 +151,10 @@ class BreachesView(APIView):
             "decided_at__lt": until,
         }
         named = Q(**{name: value for name, value in wanted.items() if value is not None})
-        reached = principal_of(request).reached(account="account_name", strategy="strategy")
+        principal = principal_of(request)
+        reached = principal.reached(account="account_name", strategy="strategy")
         found, after = searched_page(
             walked(outcomes, since, until), named & reached & broken(outcomes, control, scope), query, most=LOOKED_AT
         )
-        rows = [breach_document(row, results_of(row, outcomes, control, scope)) for row in found]
+        rows = [breach_document(row, results_of(row, outcomes, control, scope), principal) for row in found]
         return Response({"breaches": rows, "next": after})

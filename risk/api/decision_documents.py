@@ -7,9 +7,11 @@ from typing import Any
 from rest_framework import serializers
 
 from exchanges.models import Exchange, Mode
+from execution_project.common.api.authentication import Principal
 from execution_project.common.api.fields import DecimalString
 from execution_project.common.clock import rfc3339
 from execution_project.common.money import plain_or_none
+from risk.api.withheld import results_for
 from risk.controls.result import ControlOutcome
 from risk.models import Decision, DecisionKind
 
@@ -22,10 +24,12 @@ class ControlSerializer(serializers.Serializer[Any]):
     outcome = serializers.ChoiceField(choices=[outcome.value for outcome in ControlOutcome])
     code = serializers.CharField(allow_blank=True, help_text="Set when a limit is broken.")
     detail = serializers.CharField(allow_blank=True)
-    observed = DecimalString(allow_null=True)
+    observed = DecimalString(
+        allow_null=True, help_text="null too where the limit's scope holds more than a bound key's own."
+    )
     limit = DecimalString(allow_null=True)
     headroom = DecimalString(allow_null=True)
-    inputs = serializers.DictField()
+    inputs = serializers.DictField(help_text="`withheld`: scopes of which a bound key is not told what is used.")
     microseconds = serializers.IntegerField()
 
 
@@ -66,14 +70,17 @@ class DecisionsSerializer(serializers.Serializer[Any]):
     next = serializers.CharField(allow_null=True, help_text="Send it as `after` for the next page; null at the end.")
 
 
-def decision_document(decision: Decision) -> dict[str, Any]:
-    """A decision: all controls with what they saw; ``breaches`` lists the stable codes of those that denied."""
+def decision_document(decision: Decision, reader: Principal | None = None) -> dict[str, Any]:
+    """A decision: all controls with what they saw; ``breaches`` lists the stable codes of those that denied.
+
+    ``reader``: of limits that are wider than a bound key it is not told how much is used; None: everything.
+    """
     return {
         "id": str(decision.id),
         "accepted": decision.accepted,
         "breaches": _codes(decision, ControlOutcome.BREACH),
         "warnings": _codes(decision, ControlOutcome.WARNED),
-        "controls": decision.results,
+        "controls": results_for(decision, reader),
         "inputs": decision.inputs,
         "decided_at": rfc3339(decision.decided_at),
     }
@@ -83,10 +90,16 @@ def _codes(decision: Decision, outcome: ControlOutcome) -> list[str]:
     return [result["code"] for result in decision.results if result["outcome"] == outcome]
 
 
-def listed_decision(decision: Decision) -> dict[str, Any]:
+def first_breach(document: dict[str, Any]) -> dict[str, Any]:
+    """The control that denied first, from a denied decision as ``decision_document`` gives it."""
+    found: dict[str, Any] = next(each for each in document["controls"] if each["outcome"] == ControlOutcome.BREACH)
+    return found
+
+
+def listed_decision(decision: Decision, reader: Principal | None = None) -> dict[str, Any]:
     """A decision as ``ListedDecisionSerializer`` describes it."""
     return {
-        **decision_document(decision),
+        **decision_document(decision, reader),
         "order": str(decision.order_id),
         "kind": decision.kind,
         "account": decision.account_name,

@@ -13,6 +13,7 @@ from execution_project.common.money import plain_or_none
 from risk.api.documents import StateOfScopeSerializer, time_or_none
 from risk.api.kill_documents import StandingKillSerializer
 from risk.controls.catalogue import CATALOGUE
+from risk.limits import NotSet
 from risk.models import Enforcement, Limit, LimitScopeKind, Pause, State
 from risk.usage import Usage
 
@@ -95,6 +96,16 @@ class UsageSerializer(LimitSerializer):
     )
 
 
+class NotSetSerializer(serializers.Serializer[Any]):
+    """A mandatory limit that is not set, or is switched off."""
+
+    control = serializers.CharField()
+    number = serializers.IntegerField(help_text="Of the control that looks at it.")
+    scope = LimitScopeField()
+    code = serializers.CharField(help_text="With which orders are denied.")
+    denies = serializers.CharField(help_text="What is denied until it is set, in a sentence.")
+
+
 class PauseSerializer(serializers.Serializer[Any]):
     """A scope that takes only what reduces until a time, and goes on by itself then."""
 
@@ -115,6 +126,7 @@ class RiskSerializer(serializers.Serializer[Any]):
     scopes = StateOfScopeSerializer(many=True, help_text="Every scope that is not ACTIVE.")
     kills = StandingKillSerializer(many=True, help_text="Those that are not over, newest first.")
     limits = UsageSerializer(many=True)
+    not_set = NotSetSerializer(many=True, help_text="Mandatory limits that are missing.")
     pauses = PauseSerializer(many=True, help_text="Those that stand now, the last to end first.")
 
 
@@ -151,6 +163,17 @@ def usage_document(usage: Usage, *, shown: bool = True) -> dict[str, Any]:
         "headroom": plain_or_none(usage.headroom),
         "share": plain_or_none(usage.share),
         "subject": usage.subject,
+    }
+
+
+def unset_document(row: NotSet) -> dict[str, Any]:
+    """A missing limit as ``NotSetSerializer`` describes it."""
+    return {
+        "control": row.control,
+        "number": CATALOGUE[row.control].number,
+        "scope": {row.kind: row.key},
+        "code": "LIMIT_NOT_SET",
+        "denies": f"Every order and replace of {row.kind} {row.key} that increases exposure.",
     }
 
 

@@ -26,22 +26,31 @@ from risk.api import schema
 from risk.api.decision_documents import listed_decision
 from risk.api.documents import state_document
 from risk.api.kill_documents import standing_kill_document
-from risk.api.limit_documents import limit_document, pause_document, usage_document
-from risk.api.reach import modes_reached, scopes_reached, wholly_reached
+from risk.api.limit_documents import limit_document, pause_document, unset_document, usage_document
+from risk.api.reach import knows_usage, modes_reached, scope_reached, scopes_reached
 from risk.api.scopes import storable
 from risk.controls.catalogue import CATALOGUE
-from risk.limits import Change, in_force, limit_scope_exists, mode_of_scope, newest, propose, tighten_or_set
+from risk.intent import scope_name
+from risk.limits import (
+    Change,
+    in_force,
+    limit_scope_exists,
+    mandatory_not_set,
+    mode_of_scope,
+    newest,
+    propose,
+    tighten_or_set,
+)
 from risk.models import Decision, DecisionKind, Enforcement, KillEpisode, LimitScopeKind, ScopeKind, State, TradingState
 from risk.pausing import standing
-from risk.usage import usage_of
+from risk.usage import Usage, usage_of
 
 FIELDS = frozenset({"control", "scope", "mode", "value", "enforcement", "expires_at", "reason"})
 
 
 def _refuse_bound(request: Request) -> None:
     """Limits are the desk's: a key that is bound to a part of it does not change them."""
-    key = principal_of(request).key
-    if key.accounts is not None or key.strategies is not None:
+    if principal_of(request).is_bound:
         raise Problem(403, "SCOPE_NOT_ALLOWED", "A key that is bound to accounts or strategies changes no limits.")
 
 
@@ -159,6 +168,10 @@ class LimitsView(APIView):
         return Response({"approval": approval_document(propose(change, reason=asked.reason, by=by))}, status=202)
 
 
+def _scope_of(usage: Usage) -> str:
+    return scope_name(usage.limit.scope_kind, usage.limit.scope_key)
+
+
 class RiskView(APIView):
     """``GET /api/exec/risk``."""
 
@@ -166,8 +179,9 @@ class RiskView(APIView):
 
     @schema.RISK
     def get(self, request: Request) -> Response:
-        """Every limit of a mode that counts, with what is used of it and what is left, and what is stopped, in one
-        call. A bound key sees the limits that concern it, and the usage of its own accounts and strategies."""
+        """Every limit of a mode that counts, with what is used of it and what is left, mandatory ones that are not
+        set, and what is stopped, in one call. A bound key sees the limits that concern it, and the usage of its own
+        accounts and strategies."""
         query = read_query(request, ("mode",))
         mode = choice_of(query, "mode", Mode.values) or Mode.LIVE.value
         principal = principal_of(request)
@@ -185,8 +199,11 @@ class RiskView(APIView):
             "scopes": [state_document(row) for row in stops],
             "kills": [standing_kill_document(row) for row in kills],
             "limits": [
-                usage_document(usage, shown=wholly_reached(principal, usage.limit.scope_kind, usage.limit.scope_key))
+                usage_document(usage, shown=knows_usage(principal, usage.limit.control, _scope_of(usage)))
                 for usage in usage_of(mode, reached & modes_reached(principal))
+            ],
+            "not_set": [
+                unset_document(row) for row in mandatory_not_set(mode) if scope_reached(principal, row.kind, row.key)
             ],
             "pauses": [pause_document(row) for row in pauses.order_by("-until", "id")],
         }
@@ -202,7 +219,8 @@ class DecisionsView(APIView):
     def get(self, request: Request) -> Response:
         """What the gate decided on orders and replaces, newest first, each with all controls."""
         query = read_query(request, ("account", "symbol", "strategy", "order", "accepted", "kind", *PAGING))
-        rows = principal_of(request).narrow(Decision.objects.all(), account="account_name", strategy="strategy")
+        principal = principal_of(request)
+        rows = principal.narrow(Decision.objects.all(), account="account_name", strategy="strategy")
         wanted = {
             "account_name": query.get("account"),
             "symbol": query.get("symbol"),
@@ -213,4 +231,4 @@ class DecisionsView(APIView):
         }
         rows = rows.filter(**{name: value for name, value in wanted.items() if value is not None})
         found, after = page(rows, query)
-        return Response({"decisions": [listed_decision(row) for row in found], "next": after})
+        return Response({"decisions": [listed_decision(row, principal) for row in found], "next": after})

@@ -6,7 +6,12 @@ from django.db.models import Q
 
 from exchanges.models import Account
 from execution_project.common.api.authentication import Principal
+from risk.controls.catalogue import OF_EQUITY
 from risk.models import ScopeKind
+from risk.usage import OF_ONE_ORDER
+
+OF_OTHERS = frozenset({*OF_EQUITY, "self_match"})
+"""Limits that look beyond their own scope: at the equity of the whole mode, at live orders of every account."""
 
 
 def scopes_reached(principal: Principal) -> Q:
@@ -27,6 +32,27 @@ def modes_reached(principal: Principal) -> Q:
     if principal.key.accounts is None:
         return Q()
     return Q(mode__in=Account.objects.filter(name__in=principal.key.accounts).values("mode"))
+
+
+def scope_reached(principal: Principal, kind: str, name: str) -> bool:
+    """Whether one account or strategy is among the key's; what is neither concerns everybody."""
+    key = principal.key
+    if kind == ScopeKind.ACCOUNT:
+        return key.accounts is None or name in key.accounts
+    return kind != ScopeKind.STRATEGY or key.strategies is None or name in key.strategies
+
+
+def knows_usage(principal: Principal, control: str, scope: str) -> bool:
+    """Whether the key may know how much is used of a limit of a scope such as ``account:main``.
+
+    Of limits that look at one order alone everybody may, for it is the key's own order.
+    """
+    if not principal.is_bound:
+        return True
+    if control in OF_OTHERS:
+        return False
+    kind, _, name = scope.partition(":")
+    return control in OF_ONE_ORDER or wholly_reached(principal, kind, name)
 
 
 def wholly_reached(principal: Principal, kind: str, name: str) -> bool:

@@ -16,6 +16,8 @@ class AlertKind(models.TextChoices):
     TRIPPED = "tripped", "tripped"
     KILL_INCOMPLETE = "kill_incomplete", "kill incomplete"
     HALTED = "halted", "halted by the engine"
+    PAUSED = "paused", "paused"
+    WARNED = "warned", "warned by a monitor"
 
 
 class AlertSeverity(models.TextChoices):

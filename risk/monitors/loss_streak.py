@@ -53,7 +53,7 @@ def watch() -> int:
     if not looked_at:
         return 0
     by = engine("monitor", LIMIT)
-    return act_on(look(looked_at), by=by, block=lambda finding: _pause(finding, limits, by))
+    return act_on(look(looked_at), of=(LIMIT,), by=by, block=lambda finding: _pause(finding, limits, by))
 
 
 def look(limits: list[Limit]) -> list[Finding]:

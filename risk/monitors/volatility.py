@@ -65,7 +65,7 @@ def watch() -> int:
             return latched if mode == Mode.LIVE else _pause(finding, limits, by) or latched
         return _pause(finding, limits, by)
 
-    return act_on(look(looked_at, mids.values(), paused), by=by, block=stop)
+    return act_on(look(looked_at, mids.values(), paused), of=(LIMIT,), by=by, block=stop)
 
 
 def look(limits: list[Limit], mids: Iterable[Mids], paused: dict[tuple[str, str, str], Pause]) -> list[Finding]:
@@ -83,7 +83,8 @@ def look(limits: list[Limit], mids: Iterable[Mids], paused: dict[tuple[str, str,
                 f" a minute, {plain(value)} is the limit"
             )
             evidence = {"exchange": row.exchange, "symbol": row.symbol}
-            findings.append(Finding(limit, ("symbol", row.symbol), observed, broken, reason, evidence))
+            scope = ("symbol", row.symbol)
+            findings.append(Finding(limit, scope, observed, broken, reason, evidence, about=row.exchange))
     return findings
 
 

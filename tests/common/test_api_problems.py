@@ -95,12 +95,14 @@ def test_an_expired_and_a_revoked_key_are_refused() -> None:
         ("POST", "kill", ["operate"]),
         ("POST", "stop", ["operate"]),
         ("POST", "start", ["operate"]),
+        ("POST", f"approvals/{NOBODYS}/approve", ["approve"]),
+        ("POST", f"approvals/{NOBODYS}/reject", ["approve"]),
         ("GET", "positions", ["read"]),
         ("GET", "fills", ["read"]),
     ],
 )
 def test_every_call_needs_one_of_its_scopes_and_no_other_serves(method: str, path: str, needed: list[str]) -> None:
-    others = {"read", "trade", "operate"} - set(needed)
+    others = {"read", "trade", "operate", "approve"} - set(needed)
     document = refused(403, "MISSING_SCOPE", call(method, f"/api/exec/{path}", {}, key=api_key(*others)))
     for scope in needed:
         assert f"'{scope}'" in document["detail"]

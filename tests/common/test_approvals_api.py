@@ -51,8 +51,9 @@ def value_now() -> Decimal | None:
 
 
 def test_a_second_persons_key_approves_and_it_is_done_at_once(olga: str) -> None:
-    rita = api_key(owner="rita")
+    rita = api_key("read", "approve", owner="rita")
     asked = proposed(olga)
+    assert call("POST", "limits", rita, {})[1]["code"] == "MISSING_SCOPE"
     status, shown = call("GET", f"approvals/{asked}", rita)
     assert (status, shown["subject"]) == (200, "max_order_notional/sandbox/account:main")
     assert any("100 (BLOCK) becomes 200 (BLOCK)" in line for line in shown["effects"])
@@ -72,7 +73,7 @@ def test_whoever_asked_is_no_second_person_by_another_key(olga: str) -> None:
         (api_key(owner=" Olga "), "APPROVAL_OWN_REQUEST"),
         (api_key(), "KEY_WITHOUT_OWNER"),
         (api_key(owner="rita", accounts=["main"]), "SCOPE_NOT_ALLOWED"),
-        (api_key("read", "trade", owner="rita"), "MISSING_SCOPE"),
+        (api_key("read", "trade", "operate", owner="rita"), "MISSING_SCOPE"),
     ):
         for word in ("approve", "reject"):
             status, document = call("POST", f"approvals/{asked}/{word}", key)

@@ -126,8 +126,8 @@ API: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "breaches"): frozenset({"read"}),
     ("GET", "approvals"): frozenset({"read"}),
     ("GET", "approvals/<uuid:approval_id>"): frozenset({"read"}),
-    ("POST", "approvals/<uuid:approval_id>/approve"): frozenset({"operate"}),
-    ("POST", "approvals/<uuid:approval_id>/reject"): frozenset({"operate"}),
+    ("POST", "approvals/<uuid:approval_id>/approve"): frozenset({"approve"}),
+    ("POST", "approvals/<uuid:approval_id>/reject"): frozenset({"approve"}),
     ("GET", "breaks"): frozenset({"read"}),
     ("POST", "breaks/<uuid:break_id>/acknowledge"): frozenset({"operate"}),
     ("POST", "breaks/<uuid:break_id>/resolve"): frozenset({"operate"}),
@@ -327,7 +327,7 @@ def test_api(method: str, route: str) -> None:
         assert call().status_code == 200
         return
     assert call().status_code == 401
-    for scope in ("read", "trade", "operate"):
+    for scope in ("read", "trade", "operate", "approve"):
         response: Any = call(scope)
         refused = response.status_code == 403 and response.json()["code"] == "MISSING_SCOPE"
         assert refused is (scope not in allowed), (scope, response.content)

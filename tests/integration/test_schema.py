@@ -65,7 +65,8 @@ def seed(engine: Engine) -> dict[str, list[str]]:
     """
     other = make_engine(engine.simulator, exchange="btcturk")
     # Its word counts as somebody's.
-    ApiKey.objects.update(requests_per_second=1_000_000, owner="ann")
+    scopes = ["read", "trade", "operate", "approve"]
+    ApiKey.objects.update(requests_per_second=1_000_000, owner="ann", scopes=scopes)
     answers = [
         engine.place(),
         engine.limit("BUY", "0.01", "50000.00"),

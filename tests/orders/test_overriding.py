@@ -104,6 +104,14 @@ def test_what_is_not_named_denies_again_and_spends_the_approval(account: Account
     assert Approval.objects.get(id=approval.id).used_at is not None
 
 
+def test_a_limit_that_is_not_named_denies_again(account: Account) -> None:
+    order = denied(account)
+    approval = propose_override(order.id, [NOTIONAL], reason=REASON, by=RITA)
+    tighten_or_set("max_working_orders", "sandbox", "global", "", D(0), reason="test", by=BY)
+    assert decide_and_carry_out(approval.id, approved=True, by=OTTO).startswith("Denied again")
+    assert Order.objects.get(idempotency_key=f"override-{order.id}").reason == "MAX_WORKING_ORDERS"
+
+
 def test_it_lapses_after_ten_minutes(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     approval = propose_override(denied(account).id, [NOTIONAL], reason=REASON, by=RITA)
     later = approval.expires_at

@@ -167,6 +167,15 @@ def test_a_replace_is_decided_by_all_limits_and_counts_the_greater_of_old_and_ne
     assert (live.count(), sum(row.exposure for row in live)) == (2, D("1200.1"))
 
 
+def test_a_replace_by_less_counts_as_what_works_until_then(account: Account) -> None:
+    order = working(account)
+    limit("max_asset_exposure", "60605.05")
+    accepted = request_replace(order.id, quantity=D("0.005"), price=None, by=BY)
+    assert accepted.command is not None
+    seen = {r["control"]: r["observed"] for r in accepted.decision.results}
+    assert seen["max_asset_exposure"] == "60605.05", "the 0.01 that work, not the 0.005 that are asked for"
+
+
 def test_an_order_is_held_against_the_median_of_its_own_like(account: Account) -> None:
     limit("max_quantity_multiple", "3")
     for turn in range(9):

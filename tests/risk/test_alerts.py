@@ -19,6 +19,7 @@ from risk.alerts import acknowledge, escalate_unacknowledged, standing_alerts
 from risk.boot_halt import halt_for_boot
 from risk.models import Alert, KillEpisode, KillVerdict, TradingState
 from risk.monitors.stops import watch_stops
+from risk.pausing import pause
 from risk.trading_state import halt
 from risk.tripping import trip
 from tests.commands import run
@@ -86,6 +87,23 @@ def test_halts_of_the_engine_are_told_and_those_of_people_and_starts_are_not() -
     halt("account", "refused", reason="I know", by=BY)
     watch_stops()
     assert standing() == [], "somebody has taken over"
+
+
+def test_a_pause_is_told_while_it_stands_and_the_next_one_anew(now: ManualClock) -> None:
+    def set_for(seconds: int) -> None:
+        length = timedelta(seconds=seconds)
+        pause("paper", "account", "main", control="c", length=length, reason="losses", evidence={}, by=ENGINE)
+
+    set_for(10)
+    assert (watch_stops(), watch_stops(), standing()) == (1, 0, [("paused", "account:main")])
+    alert = Alert.objects.get()
+    assert (alert.severity, alert.mode) == ("warning", "paper")
+    assert alert.subject == "account:main, paper, is paused until 2026-05-01T12:00:10Z: losses"
+    now.advance(timedelta(seconds=10))
+    assert (watch_stops(), standing()) == (0, [])
+    assert kinds(alert) == ["alert.raised", "alert.resolved"]
+    set_for(10)
+    assert (watch_stops(), Alert.objects.count()) == (1, 2)
 
 
 def test_who_acknowledges_stands_by_name_and_the_first_stays(now: ManualClock) -> None:

@@ -111,6 +111,26 @@ def test_a_bound_key_finds_what_its_own_orders_broke(bound: dict[str, Any], expe
     assert {(row["account"], row["strategy"]) for row in rows} == expected
 
 
+def test_a_bound_key_is_told_that_a_wider_limit_broke_and_not_how_much_of_it_is_used() -> None:
+    decided(
+        "own",
+        "",
+        None,
+        control("max_asset_exposure", "breach", "global", detail="2 of 1"),
+        control("max_gross_exposure", "breach", "account:own", detail="3 of 1"),
+        control("max_order_notional", "breach", "global", detail="4 of 1"),
+    )
+    [row] = read(accounts=["own"])["breaches"]
+    shown = [(each["control"], each["observed"], each["headroom"], each["limit"]) for each in row["broken"]]
+    assert shown == [
+        ("max_asset_exposure", None, None, "1"),
+        ("max_gross_exposure", "2", "-1", "1"),
+        ("max_order_notional", "2", "-1", "1"),
+    ]
+    assert [each["scope"] for each in row["broken"]] == ["global", {"account": "own"}, "global"]
+    assert ["of 1" in each["detail"] for each in row["broken"]] == [False, True, True]
+
+
 def test_pages_follow_each_other_without_a_gap() -> None:
     rows = [decided("main", "", None, control("funds", "breach")) for _ in range(5)]
     seen, after = [], ""

@@ -526,11 +526,13 @@ def test_without_another_exchange_there_is_nothing_to_diverge_from() -> None:
 # ------------------------------------------------------------------------------------------------- scopes, modes, table
 
 
-def test_all_scopes_are_checked_and_a_narrower_one_never_loosens() -> None:
-    limits = (row("max_working_orders", "0"), row("max_working_orders", "9", "account:main"))
+@pytest.mark.parametrize("tightest", ["global", "account:main", "symbol:BTCUSDT"])
+def test_all_scopes_are_checked_and_a_narrower_one_never_loosens(tightest: str) -> None:
+    scopes = ("global", "account:main", "symbol:BTCUSDT")
+    limits = tuple(row("max_working_orders", "0" if scope == tightest else "9", scope) for scope in scopes)
     result = said(working_orders.evaluate, "max_working_orders", inputs(limits=limits))
-    assert (result.code, result.inputs["limit_scope"]) == ("MAX_WORKING_ORDERS", "global")
-    assert set(result.inputs["limits"]) == {"global", "account:main"}
+    assert (result.code, result.inputs["limit_scope"]) == ("MAX_WORKING_ORDERS", tightest)
+    assert set(result.inputs["limits"]) == set(scopes)
 
 
 @pytest.mark.parametrize(

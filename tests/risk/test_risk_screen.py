@@ -11,10 +11,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from exchanges.models import Account
+from exchanges.models import Account, Mode
 from execution_project.common import clock
 from execution_project.common.models import Strategy
-from risk.limits import tighten_or_set
+from risk.limits import mandatory_not_set, tighten_or_set
 from risk.models import Flatten, FlattenItem, KillEpisode, KillSweep
 from risk.trading_state import halt
 from risk.usage import usage_of
@@ -23,6 +23,7 @@ from tests.factories import (
     AccountFactory,
     HoldingFactory,
     InstrumentFactory,
+    LimitFactory,
     QuoteFactory,
     StrategyFactory,
     api_key,
@@ -114,6 +115,32 @@ def test_it_says_why_a_usage_is_not_known(desk: Any) -> None:
     assert why["max_order_notional", "own"] == "one_order"
     assert why["max_gross_exposure", "own"] == "no_price"
     assert why["max_gross_exposure", "other"] == ""
+
+
+def test_mandatory_limits_that_are_missing_are_named_with_what_they_deny(desk: Any) -> None:
+    def missing(mode: str = "sandbox", **bound: Any) -> list[Any]:
+        return scopes(read(f"risk?mode={mode}", **bound)["not_set"])
+
+    assert missing() == ["other", "own"]
+    [row] = read("risk?mode=sandbox", accounts=["own"])["not_set"]
+    assert row == {
+        "control": "max_order_notional",
+        "number": 4,
+        "scope": {"account": "own"},
+        "code": "LIMIT_NOT_SET",
+        "denies": "Every order and replace of account own that increases exposure.",
+    }
+    limit("max_order_notional", "account", "own", "100")
+    limit("max_order_notional", "global", "", "100")
+    assert missing() == ["other"], "a wider one does not stand for it"
+    assert missing("live") == []
+    LimitFactory(scope_key="own", version=2, value=None)
+    assert missing(strategies=["mine"]) == ["other", "own"], "switched off is not set"
+
+
+def test_every_mandatory_limit_can_be_looked_for() -> None:
+    for mode in Mode.values:
+        assert mandatory_not_set(mode) == []
 
 
 def test_states_and_standing_kills_are_part_of_the_call(desk: Any) -> None:

@@ -138,15 +138,12 @@ def approval_document(approval: Approval) -> dict[str, Any]:
 def _reached(principal: Principal) -> QuerySet[Approval]:
     """Proposals that a key may know of: all, and of a bound key what it asked for itself."""
     rows = Approval.objects.all()
-    key = principal.key
-    bound = key.accounts is not None or key.strategies is not None
-    return rows.filter(requested_by=principal.name) if bound else rows
+    return rows.filter(requested_by=principal.name) if principal.is_bound else rows
 
 
 def _decide(request: Request, approval_id: UUID, *, approved: bool) -> Response:
     """Decide, or carry out what was granted and failed the first time."""
-    key = principal_of(request).key
-    if key.accounts is not None or key.strategies is not None:
+    if principal_of(request).is_bound:
         raise Problem(403, "SCOPE_NOT_ALLOWED", "A key that is bound to accounts or strategies decides nothing.")
     if request.data:
         raise serializers.ValidationError(dict.fromkeys(request.data, "There is no such field."))

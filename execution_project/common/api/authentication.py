@@ -44,6 +44,11 @@ class Principal:
         """What the key's scopes allow."""
         return frozenset().union(*(OF_SCOPE[scope] for scope in self.key.scopes))
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether it reaches a part only: some accounts, or some strategies."""
+        return self.key.accounts is not None or self.key.strategies is not None
+
     def may_see(self, account: str) -> bool:
         """Whether the key reaches this account."""
         return self.key.accounts is None or account in self.key.accounts

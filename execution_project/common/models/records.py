@@ -156,7 +156,7 @@ class ApiKey(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(scopes__contained_by=["read", "trade", "operate"]) & ~Q(scopes=[]),
+                condition=Q(scopes__contained_by=["read", "trade", "operate", "approve"]) & ~Q(scopes=[]),
                 name="api_key_scopes_known",
             ),
             models.CheckConstraint(condition=Q(requests_per_second__gt=0), name="api_key_rate_positive"),

@@ -47,9 +47,16 @@ LIMITS = (
     ("max_turnover_1h", "20000000", "BLOCK"),
     ("duplicate_window", "5", "WARN"),
     ("self_match", "0", "WARN"),
+    ("max_range_1m", "0.05", "WARN"),
+)
+# Monitors warn here: whoever rehearses an incident wants to see what they would say, and go on.
+MONITORED = (
+    ("max_rejects_60s", "20"),
+    ("max_unknown_60s", "5"),
+    ("max_losing_closes_1h", "50"),
 )
 # What is spent on fees by somebody who buys and sells for fun is much of what so small a strategy owns.
-STRATEGY_LIMITS = (("max_drawdown", "0.05", "WARN"),)
+STRATEGY_LIMITS = (("max_drawdown", "0.05", "WARN"), ("max_repeated_executions", "1000", "WARN"))
 # A host of its own for each exchange, as in earnest: a pause or a ban of the one does not hold up the other.
 HOSTS = {Exchange.BINANCE: "127.0.0.1", Exchange.BTCTURK: "localhost"}
 BALANCES = {
@@ -92,6 +99,8 @@ class Command(BaseCommand):
         sync_quotes(account)
         for control, value in ACCOUNT_LIMITS.items():
             self._seed_limit(control, account.mode, "account", account.name, value)
+        for control, value in MONITORED:
+            self._seed_limit(control, account.mode, "account", account.name, value, "WARN")
         if account.books_opened_at is None:
             open_books(account, by=BY)
 

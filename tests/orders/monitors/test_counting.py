@@ -17,7 +17,8 @@ from execution_project.common.models import Event, Strategy
 from execution_project.common.problems import Problem
 from orders.models import Attempt, Order
 from orders.monitors import reject_storm, repeated_execution
-from risk.models import Decision, Limit, TradingState
+from risk.models import Alert, Decision, Limit, TradingState
+from risk.monitors.stops import watch_stops
 from risk.trading_state import propose_start, start
 from tests.factories import (
     BY,
@@ -133,7 +134,7 @@ def test_what_does_not_block_is_told_once_per_crossing(enforcement: str, kind: s
         assert repeated_execution.watch() == 0
     event = Event.objects.get(subject_type="monitor")
     assert event.kind == kind
-    assert event.subject_id == f"max_repeated_executions/sandbox/global/account:{account.name}"
+    assert event.subject_id == f"max_repeated_executions/sandbox/global/account:{account.name}/{strategy.name}"
     assert (event.evidence["observed"], event.evidence["limit"]) == ("1", "1")
     assert not TradingState.objects.exists()
     limit("max_repeated_executions", "5", enforcement=enforcement, version=2)
@@ -143,6 +144,43 @@ def test_what_does_not_block_is_told_once_per_crossing(enforcement: str, kind: s
         kind,
         "monitor.cleared",
     ]
+
+
+def test_of_two_strategies_of_an_account_each_has_its_own_crossing() -> None:
+    account, strategy = trader()
+    PositionFactory(account=account, strategy=StrategyFactory())
+    limit("max_repeated_executions", "1", enforcement="WARN")
+    entry(account, strategy)
+    for _ in range(3):
+        repeated_execution.watch()
+    assert Event.objects.get(subject_type="monitor").evidence["strategy"] == strategy.name
+
+
+def test_an_alert_stands_while_a_limit_that_warns_is_met_and_no_longer_than_it_warns() -> None:
+    account, strategy = trader()
+    limit("max_repeated_executions", "1", enforcement="WARN")
+    limit("max_rejects_60s", "1", enforcement="WARN")
+    entry(account, strategy)
+    for watch in (repeated_execution.watch, reject_storm.watch, watch_stops) * 2:
+        watch()
+    alert = Alert.objects.get()
+    assert (alert.kind, alert.severity, alert.scope, alert.mode) == (
+        *("warned", "warning"),
+        *(f"account:{account.name}", "sandbox"),
+    )
+    assert "went in 1 times" in alert.subject
+    assert alert.resolved_at is None
+    limit("max_repeated_executions", "5", enforcement="WARN", version=2)
+    repeated_execution.watch()
+    alert.refresh_from_db()
+    assert alert.resolved_at is not None, "the limit is not met any more"
+    limit("max_repeated_executions", "1", enforcement="WARN", version=3)
+    repeated_execution.watch()
+    assert Alert.objects.filter(resolved_at=None).count() == 1
+    LimitFactory(control="max_repeated_executions", scope_kind="global", scope_key="", version=4, value=None)
+    for watch in (repeated_execution.watch, watch_stops):
+        watch()
+    assert not Alert.objects.filter(resolved_at=None).exists(), "it is switched off"
 
 
 def answer(account: Account, outcome: str = "refused", *, age: float = 1, kind: str = "submit") -> Attempt:

@@ -17,7 +17,7 @@ from execution_project.common.problems import Problem
 from positions.models import RealisedPnl
 from risk.controls import paused
 from risk.facts import Paused
-from risk.models import Limit, MidWindow, Pause, TradingState
+from risk.models import Alert, Limit, MidWindow, Pause, TradingState
 from risk.monitors import loss_streak, mid_windows, volatility
 from risk.monitors.loss_streak import Close
 from risk.monitors.mid_windows import Bucket, added
@@ -273,6 +273,26 @@ def test_a_first_move_pauses_and_a_second_within_the_hour_latches(moving: Manual
     assert (state.scope_kind, state.scope_key, state.state) == ("account", "main", "REDUCE_ONLY"), "no live symbol"
     assert state.tripped_by == "max_range_1m"
     assert Pause.objects.count() == 2, "who holds nothing of it does not begin now"
+
+
+@pytest.mark.django_db
+def test_a_symbol_that_moves_at_one_of_two_exchanges_is_told_once_and_until_it_rests(moving: ManualClock) -> None:
+    moved, still = InstrumentFactory(), InstrumentFactory(exchange="btcturk")
+    for row in (moved, still):
+        PositionFactory(account=AccountFactory(exchange=row.exchange), instrument=row)
+    limit("max_range_1m", "0.05", enforcement="WARN")
+    quoted(still, "60000")
+    assert moves(moved, "60000", "66000", "66000", "66000", by=moving) == [0, 0, 0, 0]
+    told = Event.objects.filter(subject_type="monitor").order_by("id")
+    assert [(event.kind, event.evidence["exchange"]) for event in told] == [("monitor.warned", "binance")]
+    alert = Alert.objects.get()
+    assert (alert.kind, alert.scope, alert.resolved_at) == ("warned", "symbol:BTCUSDT", None)
+    moving.advance(timedelta(seconds=70))
+    quoted(moved, "66000")
+    volatility.watch()
+    alert.refresh_from_db()
+    assert alert.resolved_at == clock.now()
+    assert [event.kind for event in told.all()] == ["monitor.warned", "monitor.cleared"]
 
 
 @pytest.mark.django_db
