@@ -428,6 +428,7 @@ EXEC_TICKS: dict[str, float] = {
     "positions.marks.thin_marks": 600,
     "positions.equity.value_what_is_due": 0.5,
     "positions.equity.thin_points": 3600,
+    "risk.windows.sum_quarters": 15,
     "risk.monitors.losses.watch_losses": 1,
     "risk.monitors.stops.watch_stops": 1,
     "risk.alerts.escalate_unacknowledged": 5,

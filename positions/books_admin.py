@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
 from execution_project.common.admin_filters import by_condition, by_time
-from execution_project.common.admin_values import NONE, Facts, Table, amount, badge, link, wrapping
+from execution_project.common.admin_values import NONE, Facts, Table, badge, cut, link, wrapping
 from execution_project.common.money import plain
 from positions.aggregates import sum_holdings, total_positions
 from positions.models import Holding, Position, RealisedPnl
@@ -78,7 +78,7 @@ class HoldingAdmin(TotalsAdmin):
             [
                 (
                     badge(sums.mode),
-                    *map(amount, (sums.cost, sums.value, sums.unrealised_pnl, sums.realised_pnl, sums.currency_effect)),
+                    *map(cut, (sums.cost, sums.value, sums.unrealised_pnl, sums.realised_pnl, sums.currency_effect)),
                     _lacking(sums.missing),
                 )
                 for sums in sum_holdings(shown, "all")
@@ -88,17 +88,17 @@ class HoldingAdmin(TotalsAdmin):
     @admin.display(description="cost")
     def known_cost(self, row: Holding) -> str:
         """Fees included; nothing while a rate is missing."""
-        return amount(_shown(row).cost)
+        return cut(_shown(row).cost)
 
     @admin.display(description="value")
     def value(self, row: Holding) -> str:
         """Quantity at the bid."""
-        return amount(_shown(row).value)
+        return cut(_shown(row).value)
 
     @admin.display(description="unrealised")
     def unrealised(self, row: Holding) -> str:
         """Value less cost."""
-        return amount(_shown(row).unrealised)
+        return cut(_shown(row).unrealised)
 
     @admin.display(description="missing")
     def lacking(self, row: Holding) -> str:
@@ -143,14 +143,14 @@ def _owned(shown: Sequence[ShownHolding], mode: str) -> Table:
     lines: list[Sequence[object]] = [
         (
             str(row.group["asset"]),
-            amount(row.quantity),
-            *(amount(at.get((str(row.group["asset"]), exchange))) for exchange in exchanges),
-            amount(row.average_cost),
-            amount(row.cost),
-            amount(row.value),
+            cut(row.quantity),
+            *(cut(at.get((str(row.group["asset"]), exchange))) for exchange in exchanges),
+            cut(row.average_cost),
+            cut(row.cost),
+            cut(row.value),
             NONE if row.share is None else f"{plain(row.share)} %",
-            amount(row.unrealised_pnl),
-            amount(row.realised_pnl),
+            cut(row.unrealised_pnl),
+            cut(row.realised_pnl),
             _lacking(row.missing),
         )
         for row in sums
@@ -159,7 +159,7 @@ def _owned(shown: Sequence[ShownHolding], mode: str) -> Table:
     rest = (everything.unrealised_pnl, everything.realised_pnl)
     blank = [""] * (len(exchanges) + 2)
     share = NONE if everything.share is None else "100 %"
-    lines.append(("all", *blank, *map(amount, whole), share, *map(amount, rest), _lacking(everything.missing)))
+    lines.append(("all", *blank, *map(cut, whole), share, *map(cut, rest), _lacking(everything.missing)))
     return Table(
         f"{mode}, in {settings.EXEC_REPORTING_CURRENCY}",
         [
@@ -214,7 +214,7 @@ class PositionAdmin(TotalsAdmin):
             [
                 (
                     badge(row.mode),
-                    *map(amount, (row.realised_pnl, row.unrealised_pnl, row.fees, row.before_fees, row.after_fees)),
+                    *map(cut, (row.realised_pnl, row.unrealised_pnl, row.fees, row.before_fees, row.after_fees)),
                     _lacking(row.missing),
                 )
                 for row in total_positions(shown, "all")
@@ -225,17 +225,17 @@ class PositionAdmin(TotalsAdmin):
     @admin.display(description="unrealised")
     def unrealised(self, row: Position) -> str:
         """At the side where it could be closed."""
-        return amount(_priced(row).unrealised)
+        return cut(_priced(row).unrealised)
 
     @admin.display(description="fees")
     def fees(self, row: Position) -> str:
         """All of them, in the quote asset."""
-        return amount(_priced(row).fees)
+        return cut(_priced(row).fees)
 
     @admin.display(description="PnL after fees")
     def after_fees(self, row: Position) -> str:
         """Realised and unrealised less fees."""
-        return amount(_priced(row).after_fees)
+        return cut(_priced(row).after_fees)
 
     @admin.display(description="confidence")
     def confidence_badge(self, row: Position) -> str:
@@ -280,7 +280,7 @@ class RealisedPnlAdmin(TotalsAdmin):
             "Totals",
             ["mode", "proceeds", "cost", "realised", "of it currency effect"],
             [
-                (badge(mode), *map(amount, sums))
+                (badge(mode), *map(cut, sums))
                 for mode, *sums in found.order_by("account__mode").values_list("account__mode", *columns)
             ],
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.db.models import Q
+from django.contrib.admin import SimpleListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -24,11 +27,15 @@ from execution_project.common.admin_values import (
     link,
     moment,
     short_id,
+    wrapping,
 )
 from execution_project.common.read_only_admin import ReadOnlyAdmin, may
 from execution_project.common.rights import Right
 from risk import alert_admin, kill_admin, pause_admin  # noqa: F401  they register their pages
+from risk.breaches import BROKEN, LOOKED_AT, broken
+from risk.controls.result import ControlOutcome
 from risk.intent import scope_name
+from risk.limits import in_force
 from risk.models import Circuit, Decision, Limit, Reservation, State, TradingState
 
 
@@ -68,19 +75,56 @@ class TradingStateAdmin(ReadOnlyAdmin):
         return []
 
 
+class CountingFilter(SimpleListFilter):
+    """The versions that count now, or those that another one or time has replaced."""
+
+    title = "standing"
+    parameter_name = "counts"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Both."""
+        return [("yes", "counts now"), ("no", "replaced or expired")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows; raises ``IncorrectLookupParameters`` for what names neither."""
+        value = self.value()
+        if not value:
+            return queryset
+        if value not in {"yes", "no"}:
+            raise IncorrectLookupParameters
+        return queryset.filter(counting=value == "yes")
+
+
 @admin.register(Limit)
 class LimitAdmin(ReadOnlyAdmin):
-    """Every version of every limit; the newest of a scope counts."""
+    """Every version of every limit; the newest of a scope that has not expired counts."""
 
     small = True
     ordering = ("control", "mode", "scope_kind", "scope_key", "-version")
     list_display = (
-        *("control", "mode", "scope", "version", "limit", "enforcement", "expires_at"),
+        *("control", "mode", "scope", "version", "standing", "limit", "enforcement", "expires_at"),
         *("reason", "set_by", "set_at"),
     )
-    list_filter = ("mode", "enforcement", "scope_kind")
+    list_filter = (CountingFilter, "mode", "enforcement", "scope_kind")
     search_fields = ("control", "scope_key")
     search_help_text = "control, or name of the account, exchange, strategy or symbol"
+
+    def get_queryset(self, request: HttpRequest):  # type: ignore[no-untyped-def]  # django-unfold has no types
+        """With whether each version counts now."""
+        counting = ExpressionWrapper(Q(id__in=in_force().values("id")), output_field=BooleanField())
+        return super().get_queryset(request).annotate(counting=counting)
+
+    @admin.display(description="standing")
+    def standing(self, row: Any) -> str:
+        """Whether this version is the one that orders are held against."""
+        if row.counting:
+            return badge("counts", "green")
+        expired = row.expires_at is not None and row.expires_at <= clock.now()
+        return badge("expired" if expired else "replaced", "gray")
+
+    def badges(self, row: Any) -> list[str]:
+        """Mode and standing."""
+        return [*super().badges(row), self.standing(row)]
 
     @admin.display(description="scope", ordering="scope_kind")
     def scope(self, row: Limit) -> str:
@@ -101,10 +145,39 @@ class LimitAdmin(ReadOnlyAdmin):
 
 
 def _breaches(row: Decision) -> str:
-    codes = [
-        str(result.get("code") or result.get("control")) for result in row.results if result.get("outcome") == "breach"
+    """The codes of what broke; of a limit that only warns or watches with that word."""
+    found = [
+        (str(result.get("code") or result.get("control")), str(result.get("outcome")))
+        for result in row.results
+        if result.get("outcome") in BROKEN
     ]
-    return ", ".join(codes) or NONE
+    codes = [code if outcome == ControlOutcome.BREACH else f"{code} ({outcome})" for code, outcome in found]
+    return wrapping(", ".join(codes))
+
+
+class BrokenFilter(SimpleListFilter):
+    """Decisions that broke limits. What only warned or was shadowed is in no index: it is looked for among the newest
+    of what the other filters leave."""
+
+    title = "breaches"
+    parameter_name = "broke"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """By what came of the breach."""
+        among = f"among the newest {LOOKED_AT:,}"
+        return [("breach", "denied"), ("warned", f"warned, {among}"), ("shadowed", f"shadowed, {among}")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Decision]) -> QuerySet[Decision]:
+        """The rows; raises ``IncorrectLookupParameters`` for an outcome that there is not."""
+        value = self.value()
+        if not value:
+            return queryset
+        if value not in BROKEN:
+            raise IncorrectLookupParameters
+        if value == ControlOutcome.BREACH:
+            return queryset.filter(accepted=False)
+        last = queryset.order_by("-id").values_list("id", flat=True)[LOOKED_AT - 1 : LOOKED_AT].first()
+        return (queryset if last is None else queryset.filter(id__gte=last)).filter(broken([value], None, None))
 
 
 @admin.register(Decision)
@@ -112,7 +185,7 @@ class DecisionAdmin(ReadOnlyAdmin):
     """What the gate decided, newest first."""
 
     list_display = (
-        *("decided_at", "kind", "verdict", "breached", "account_name", "symbol", "side"),
+        *("decided_at", "kind", "verdict", "breached", "mode", "account_name", "symbol", "side"),
         *("order_id", "actor", "gate_seq"),
     )
     list_filter = (
@@ -120,6 +193,7 @@ class DecisionAdmin(ReadOnlyAdmin):
             "verdict", "verdict", {"denied": ("denied", Q(accepted=False)), "accepted": ("accepted", Q(accepted=True))}
         ),
         by_time("id"),
+        BrokenFilter,
     )
     search_fields = ("id", "order_id")
     search_help_text = "decision id or order id"
@@ -135,8 +209,8 @@ class DecisionAdmin(ReadOnlyAdmin):
         return _breaches(row)
 
     def badges(self, row: Decision) -> list[str]:
-        """The verdict."""
-        return [self.verdict(row)]
+        """The verdict, and the mode of its account."""
+        return [self.verdict(row), *super().badges(row)]
 
     def heading(self, row: Decision) -> str:
         """The decision by its time."""

@@ -34,6 +34,7 @@ from risk.inputs import CASH_ASSETS, MAX_EQUITY_AGE, GateInputs, LimitVersion, P
 from risk.intent import Intent, scope_name
 from risk.losses import READ_LOSSES, losses_since, parsed_losses
 from risk.ramp import ramped
+from risk.windows import COUNTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,8 @@ def marks_of(quotes: list[list[Any]], currency: str) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-_READ_UNDER_LOCK = Numbered.of("""
+_READ_UNDER_LOCK = Numbered.of(
+    """
 WITH l AS MATERIALIZED (
   SELECT DISTINCT ON (control, scope_kind, scope_key) control, scope_kind, scope_key, version, value, enforcement
     FROM risk_limit r
@@ -269,20 +271,14 @@ SELECT nextval('risk_gate_seq'),
         AND d.decided_at >= %(now)s::timestamptz - make_interval(
               secs => (SELECT max(value) FROM l WHERE control = 'duplicate_window')::double precision)) END,
   CASE WHEN EXISTS (SELECT 1 FROM named WHERE control = ANY(%(of_windows)s)) THEN
-    (SELECT jsonb_agg(jsonb_build_array(l.control, l.scope_kind, l.scope_key, n.increasing::text, n.reducing::text))
-       FROM l
-       JOIN unnest(%(of_windows)s::text[], %(windows)s::interval[], %(of_value)s::bool[]) AS w(control, width, value)
-         ON w.control = l.control
-       CROSS JOIN LATERAL (
-         SELECT CASE WHEN w.value THEN coalesce(sum(d.notional) FILTER (WHERE d.accepted), 0)
-                     ELSE count(*) FILTER (WHERE NOT d.reducing) END AS increasing,
-                count(*) FILTER (WHERE d.reducing) AS reducing
-           FROM risk_decision d
-          WHERE d.mode = %(mode)s AND d.decided_at > %(now)s::timestamptz - w.width
-            AND CASE l.scope_kind WHEN 'global' THEN true WHEN 'exchange' THEN d.exchange = l.scope_key
-                     WHEN 'account' THEN d.account_name = l.scope_key WHEN 'strategy' THEN d.strategy = l.scope_key
-                     WHEN 'symbol' THEN d.symbol = l.scope_key ELSE false END) n
-      WHERE l.value IS NOT NULL) END,
+    (SELECT jsonb_agg(jsonb_build_array(q.control, q.scope_kind, q.scope_key,
+              CASE WHEN q.of_value THEN n.value ELSE n.increasing END::text, n.reducing::text))
+       FROM (SELECT l.control, l.scope_kind, l.scope_key, w.width, w.of_value
+               FROM l
+               JOIN unnest(%(of_windows)s::text[], %(windows)s::interval[], %(of_value)s::bool[])
+                      AS w(control, width, of_value) ON w.control = l.control
+              WHERE l.value IS NOT NULL) q
+       $COUNTED) END,
   (SELECT jsonb_agg(jsonb_build_array(p.control, p.scope_kind, p.scope_key, p.until, p.reason))
      FROM risk_pause p
      JOIN unnest(%(kinds)s::text[], %(keys)s::text[]) AS w(k, v) ON p.scope_kind = w.k AND p.scope_key = w.v
@@ -290,7 +286,8 @@ SELECT nextval('risk_gate_seq'),
 FROM (SELECT 1) one
 LEFT JOIN exchanges_balance b ON b.account_id = %(account_id)s AND b.asset = %(asset)s
 LEFT JOIN exchanges_accountfreshness f ON f.account_id = %(account_id)s
-""")
+""".replace("$COUNTED", COUNTED)
+)
 _WINDOWS = [spec for spec in AT_THE_GATE.values() if spec.window is not None]
 
 

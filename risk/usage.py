@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Count, F, Q, Sum
 
 from exchanges.models import Quote
@@ -23,14 +24,21 @@ from risk.inputs import CASH_ASSETS
 from risk.intent import scope_name
 from risk.limits import in_force
 from risk.losses import losses_of
-from risk.models import Decision, Limit, Reservation
+from risk.models import Limit, Reservation
 from risk.ramp import in_part, ramps_of
 from risk.reading import marks_of
+from risk.windows import COUNTED
 
 OF_ONE_ORDER = frozenset(
     name for name in CATALOGUE if name not in {*OF_EXPOSURE, *OF_LOSS, *OF_RATE, *OF_TURNOVER, "max_working_orders"}
 )
 """Limits that look at one order alone, and those of monitors: nothing uses them up here."""
+
+_COUNTED = """
+SELECT q.pk, n.value, n.increasing
+  FROM unnest(%(keys)s::bigint[], %(widths)s::interval[], %(kinds)s::text[], %(scopes)s::text[])
+         AS q(pk, width, scope_kind, scope_key)
+  $COUNTED""".replace("$COUNTED", COUNTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +190,7 @@ def _usage(row: Limit, book: Standing) -> Usage:
 
 def _counted(rows: Sequence[Limit], book: Standing) -> dict[int, Decimal]:
     """By the limit's key: decisions, or the value accepted, within its window; of decisions those that increase
-    exposure. One statement, over the longest of the windows."""
+    exposure. One statement."""
     windows = {
         row.pk: window
         for row in rows
@@ -190,21 +198,21 @@ def _counted(rows: Sequence[Limit], book: Standing) -> dict[int, Decimal]:
     }
     if not windows:
         return {}
-    sums: dict[str, Count | Sum] = {}
-    for row in rows:
-        if row.pk not in windows:
-            continue
-        within = Q(decided_at__gt=book.now - windows[row.pk])
-        if row.scope_kind != "global":
-            within &= Q(**{{"account": "account_name"}.get(row.scope_kind, row.scope_kind): row.scope_key})
-        name = f"limit_{row.pk}"
-        if row.control in OF_RATE:
-            sums[name] = Count("pk", filter=within & Q(reducing=False))
-        else:
-            sums[name] = Sum("notional", filter=within & Q(accepted=True))
-    lately = Decision.objects.filter(mode=book.mode, decided_at__gt=book.now - max(windows.values()))
-    found = lately.aggregate(**sums)
-    return {key: Decimal(found[f"limit_{key}"] or 0) for key in windows}
+    counted = [row for row in rows if row.pk in windows]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _COUNTED,
+            {
+                "mode": book.mode,
+                "now": book.now,
+                "keys": [row.pk for row in counted],
+                "widths": [windows[row.pk] for row in counted],
+                "kinds": [row.scope_kind for row in counted],
+                "scopes": [row.scope_key for row in counted],
+            },
+        )
+        found = {key: (value, increasing) for key, value, increasing in cursor.fetchall()}
+    return {row.pk: Decimal(found[row.pk][row.control in OF_RATE]) for row in counted}
 
 
 def _largest(book: Standing, scope: str) -> tuple[str, Decimal | None]:

@@ -15,20 +15,24 @@ from django.db import connection
 
 from exchanges.models import Mode
 from execution_project.back_office.bar import TONE_OF_MODE
-from execution_project.back_office.wording import age_of
+from execution_project.back_office.wording import age_of, age_words
 from positions.models import EquityScope, EquitySeries
 
 SPAN = timedelta(days=1)
-STEP_S = 900
+STEPS = 96
 WIDTH, HEIGHT, MARGIN = 600, 120, 6
 # A valuation is due every five seconds.
 LATE = timedelta(seconds=30)
 
-# The last point of every quarter of an hour.
+# The last point of every step: a quarter of an hour of a whole day, less where the curve is younger than that.
 _POINTS = """
-SELECT DISTINCT ON (series_id, date_bin(make_interval(secs => %(step)s), at, 'epoch')) series_id, at, equity, hwm_equity
-FROM positions_equitypoint WHERE series_id = ANY(%(series)s) AND at >= %(since)s
-ORDER BY series_id, date_bin(make_interval(secs => %(step)s), at, 'epoch'), at DESC, id DESC
+SELECT DISTINCT ON (p.series_id, date_bin(f.step, p.at, 'epoch')) p.series_id, p.at, p.equity, p.hwm_equity
+FROM unnest(%(series)s::bigint[]) AS s(id)
+CROSS JOIN LATERAL (
+  SELECT make_interval(secs => greatest(1, extract(epoch FROM %(now)s - min(o.at)) / %(steps)s)::float8) AS step
+    FROM positions_equitypoint o WHERE o.series_id = s.id AND o.at >= %(since)s) f
+JOIN positions_equitypoint p ON p.series_id = s.id AND p.at >= %(since)s
+ORDER BY p.series_id, date_bin(f.step, p.at, 'epoch'), p.at DESC, p.id DESC
 """
 
 
@@ -56,6 +60,7 @@ class EquityChart:
     high_line: str
     top: str
     bottom: str
+    since: str
     spoken: str
 
 
@@ -65,17 +70,18 @@ def read_charts(now: datetime) -> list[EquityChart]:
     series = {row.pk: row for row in sorted(rows, key=lambda row: Mode.values.index(row.mode))}
     points: dict[int, list[Point]] = {key: [] for key in series}
     with connection.cursor() as cursor:
-        cursor.execute(_POINTS, {"series": list(series), "since": now - SPAN, "step": STEP_S})
+        cursor.execute(_POINTS, {"series": list(series), "since": now - SPAN, "now": now, "steps": STEPS})
         for key, *values in cursor.fetchall():
             points[key].append(Point(*values))
     return [_chart(row, points[key], now) for key, row in series.items()]
 
 
 def _chart(row: EquitySeries, points: Sequence[Point], now: datetime) -> EquityChart:
-    line, high_line, low, top = draw(points, now)
+    span = _span(points, now)
+    line, high_line, low, top = draw(points, now, span)
     equity = "equity not known" if row.last_equity is None else f"{_money(row.last_equity)} {row.currency}"
     trailing, loss = row.last_drawdown, row.last_daily_loss
-    spoken = f"Equity of mode {row.mode} over the last day: {equity} now"
+    spoken = f"Equity of mode {row.mode} over the last {age_words(span)}: {equity} now"
     if low is not None and top is not None:
         spoken += f", between {_money(low)} and {_money(top)} with its high-water mark"
     return EquityChart(
@@ -90,6 +96,7 @@ def _chart(row: EquitySeries, points: Sequence[Point], now: datetime) -> EquityC
         high_line=high_line,
         top="" if top is None else _money(top),
         bottom="" if low is None else _money(low),
+        since=age_words(span),
         spoken=f"{spoken}.",
     )
 
@@ -107,8 +114,17 @@ def _trouble(row: EquitySeries, now: datetime) -> str:
     return ""
 
 
-def draw(points: Sequence[Point], now: datetime) -> tuple[str, str, Decimal | None, Decimal | None]:
-    """Path data of equity and of its high-water mark over ``SPAN`` up to ``now``, and the lowest and highest value.
+def _span(points: Sequence[Point], now: datetime) -> timedelta:
+    """How far back the picture reaches: a day, or to the first point of a younger curve."""
+    if not points or now - points[0].at >= SPAN - SPAN / STEPS:
+        return SPAN
+    return max(now - points[0].at, timedelta(seconds=STEPS))
+
+
+def draw(
+    points: Sequence[Point], now: datetime, span: timedelta = SPAN
+) -> tuple[str, str, Decimal | None, Decimal | None]:
+    """Path data of equity and of its high-water mark over ``span`` up to ``now``, and the lowest and highest value.
 
     A missing equity leaves a gap; a single point is drawn as a short stroke.
     """
@@ -123,7 +139,7 @@ def draw(points: Sequence[Point], now: datetime) -> tuple[str, str, Decimal | No
             if value is None:
                 drawing = False
                 continue
-            x, y = _x(point.at, now), _y(value, low, top)
+            x, y = _x(point.at, now, span), _y(value, low, top)
             words.append(f"L{x} {y}" if drawing else f"M{x} {y}h1")
             drawing = True
         return "".join(words)
@@ -131,8 +147,8 @@ def draw(points: Sequence[Point], now: datetime) -> tuple[str, str, Decimal | No
     return path([point.equity for point in points]), path([point.high for point in points]), low, top
 
 
-def _x(at: datetime, now: datetime) -> str:
-    share = Decimal((at - (now - SPAN)) // timedelta(seconds=1)) / Decimal(SPAN // timedelta(seconds=1))
+def _x(at: datetime, now: datetime, span: timedelta) -> str:
+    share = Decimal((at - (now - span)) // timedelta(seconds=1)) / Decimal(span // timedelta(seconds=1))
     return _coordinate(share * WIDTH)
 
 

@@ -67,28 +67,42 @@ class LimitForm(ReasonForm):
     """One limit of one scope and mode; a rehearsal needs no reason."""
 
     control = forms.ChoiceField(
-        label="Limit", choices=[(name, f"{spec.number} {name}") for name, spec in CATALOGUE.items()]
+        label="Limit",
+        choices=[("", "choose a limit"), *((name, f"{spec.number} {name}") for name, spec in CATALOGUE.items())],
+        widget=forms.Select(attrs=TEXT),
+        help_text="Behind the number of its control. What each looks at, and its unit, stands below.",
     )
     scope = forms.CharField(
         max_length=80,
         widget=forms.TextInput(attrs=TEXT),
         help_text="global, or account:NAME, exchange:NAME, strategy:NAME, symbol:NAME, asset:NAME.",
     )
-    mode = forms.ChoiceField(choices=Mode.choices)
-    value = forms.CharField(
-        max_length=45, widget=forms.TextInput(attrs=TEXT), help_text=f"In the limit's unit; {OFF} switches it off."
+    mode = forms.ChoiceField(
+        choices=[("", "choose a mode"), *Mode.choices],
+        widget=forms.Select(attrs=TEXT),
+        help_text="An account's limits are of its own mode.",
     )
-    enforcement = forms.ChoiceField(choices=Enforcement.choices)
+    value = forms.CharField(
+        max_length=45,
+        widget=forms.TextInput(attrs=TEXT),
+        help_text=f"In the limit's unit, a fraction as 0.05 for 5 %; {OFF} switches it off.",
+    )
+    enforcement = forms.ChoiceField(
+        choices=Enforcement.choices,
+        widget=forms.Select(attrs=TEXT),
+        help_text="BLOCK denies; WARN lets pass and warns; SHADOW only records what it would have done.",
+    )
     expires_at = forms.DateTimeField(
         required=False,
         label="Expires (UTC)",
         widget=forms.DateTimeInput(attrs=TEXT),
-        help_text="Empty: for good. When it expires, the version before counts again.",
+        help_text="Such as 2027-01-31 12:00. Empty: for good. When it expires, the version before counts again.",
     )
     days = forms.ChoiceField(
         label="Days to rehearse",
         required=False,
         choices=[("1", "1"), ("7", "7"), ("30", "30")],
+        widget=forms.Select(attrs=TEXT),
         help_text="For a rehearsal alone: over which decisions the value is tried.",
     )
     field_order = ("control", "scope", "mode", "value", "enforcement", "expires_at", "days", "reason")
@@ -175,7 +189,12 @@ class LimitAct(Act):
         """What a rehearsal found, and what waits for a second person already."""
         rehearsed = self.rehearsed
         denied = [] if rehearsed is None else rehearsed.found.would_deny[-SHOWN:][::-1]
-        return {"rehearsed": rehearsed, "would_deny": denied, "pending": self.pending}
+        return {
+            "rehearsed": rehearsed,
+            "would_deny": denied,
+            "pending": self.pending,
+            "catalogue": CATALOGUE.values(),
+        }
 
     def initial(self) -> dict[str, Any]:
         """The version that counts."""

@@ -110,7 +110,9 @@ def _groups(bars: Sequence[tuple[Usage, LimitBar]]) -> list[BarGroup]:
 
 def _bar(usage: Usage, used: Decimal) -> LimitBar:
     row, spec = usage.limit, CATALOGUE[usage.limit.control]
-    value = row.value or Decimal(0)
+    # what counts of it now, which a ramp may cut down
+    value, whole = usage.allowed or Decimal(0), row.value or Decimal(0)
+    ramped = "" if value == whole else f" (ramp: in part of {_amount(whole, spec.unit)})"
     # nothing fits into a limit of zero
     share = usage.share if usage.share is not None else (_FULL if used <= 0 else used + _FULL)
     tone, words = _told(share, usage)
@@ -123,7 +125,7 @@ def _bar(usage: Usage, used: Decimal) -> LimitBar:
         mode_tone=TONE_OF_MODE[Mode(row.mode)],
         enforcement="" if row.enforcement == Enforcement.BLOCK else row.enforcement,
         used=_amount(used, spec.unit),
-        value=f"{_amount(value, spec.unit)} {_unit(spec.unit)}",
+        value=f"{_amount(value, spec.unit)} {_unit(spec.unit)}{ramped}",
         left=_amount(value - used, spec.unit),
         percent="no room" if usage.share is None else f"{_rounded(share * 100, '0.1')} %",
         width=_rounded(min(max(share, Decimal(0)), _FULL) * 100, "0.1"),
@@ -150,13 +152,18 @@ def _unknown(usage: Usage) -> str:
 
 
 def _unit(unit: str) -> str:
-    return {"reporting currency": settings.EXEC_REPORTING_CURRENCY, "fraction of equity": "% of equity"}.get(unit, unit)
+    known = {
+        "reporting currency": settings.EXEC_REPORTING_CURRENCY,
+        "fraction": "%",
+        "fraction of equity": "% of equity",
+    }
+    return known.get(unit, unit)
 
 
 def _amount(value: Decimal, unit: str) -> str:
     if unit == "reporting currency":
         return format(value.quantize(Decimal("0.01"), ROUND_HALF_UP), ",f")
-    return _rounded(value * 100, "0.1") if unit == "fraction of equity" else plain(value)
+    return _rounded(value * 100, "0.01") if unit.startswith("fraction") else plain(value)
 
 
 def _rounded(value: Decimal, to: str) -> str:

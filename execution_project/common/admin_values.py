@@ -18,20 +18,21 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 
-from execution_project.common.money import plain
+from execution_project.common.money import plain, round_down
 
 NONE = "–"
+_EIGHT_PLACES = Decimal("0.00000001")
 
 _TONES = {
     "red": (
         "denied rejected submit_unknown unknown HALTED breach refused auth live failed doubtful"
-        " revoked banned error latched"
+        " revoked banned error latched critical blocking KILL_INCOMPLETE"
     ),
     "amber": (
         "pending submitting queued claimed closed_unverified REDUCE_ONLY sandbox throttled clock not_executed not_found"
-        " waiting not_trading"
+        " waiting not_trading warning warned SWEEPING"
     ),
-    "green": "filled settled done ACTIVE pass accepted granted TRADING BUY trading found active",
+    "green": "filled settled done ACTIVE pass accepted granted TRADING BUY trading found active VERIFIED",
     "blue": "open partially_filled paper",
 }
 TONES = {value: tone for tone, values in _TONES.items() for value in values.split()} | {"SELL": "red"}
@@ -57,6 +58,14 @@ def amount(value: Decimal | None, unit: str = "") -> str:
     if value is None:
         return NONE
     return f"{plain(value)} {unit}".rstrip()
+
+
+def cut(value: Decimal | None) -> str:
+    """An amount for a list: cut after eight places towards zero, the exact one on hovering."""
+    if value is None:
+        return NONE
+    exact, seen = plain(value), plain(round_down(value, _EIGHT_PLACES))
+    return exact if exact == seen else format_html('<span title="{}">{}</span>', exact, seen)
 
 
 def yes_no(value: bool | None) -> str:
@@ -102,8 +111,18 @@ def link(model: str, pk: Any, text: object) -> str:
 
 
 def link_to(row: models.Model | None) -> str:
-    """A link to a related row by its own text."""
-    return NONE if row is None else link(f"{row._meta.app_label}_{row._meta.model_name}", row.pk, row)
+    """A link to a related row by its own text. An account comes with its mode, so that no list mixes paper and live
+    unseen."""
+    return NONE if row is None else _with_mode(row, link(f"{row._meta.app_label}_{row._meta.model_name}", row.pk, row))
+
+
+def name_of(row: models.Model | None) -> str:
+    """The same without the link, for a column that leads to its own row's page."""
+    return NONE if row is None else _with_mode(row, escape(row))
+
+
+def _with_mode(row: models.Model, named: str) -> str:
+    return joined([named, badge(str(row.mode))]) if row._meta.label == "exchanges.Account" else named  # type: ignore[attr-defined]
 
 
 def pretty(document: Any) -> str:

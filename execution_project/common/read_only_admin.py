@@ -33,15 +33,16 @@ from execution_project.common.admin_values import (
     Facts,
     Section,
     badge,
+    cut,
     field_value,
     link,
     link_to,
     moment,
+    name_of,
     short_id,
     wrapping,
     yes_no,
 )
-from execution_project.common.money import plain
 from execution_project.common.rights import Right
 
 COUNT_CAP = 5000
@@ -102,25 +103,26 @@ def _field_at(model: type[models.Model], path: str) -> Any:
     return field
 
 
-def _column(model: type[models.Model], name: str, sortable: bool) -> Callable[[Any], object]:
+def _column(model: type[models.Model], name: str, sortable: bool, first: bool) -> Callable[[Any], object]:
+    """``first``: the column that leads to the row's page, so that nothing in it may lead elsewhere."""
     field: Any = model._meta.get_field(name)
 
     @admin.display(description=str(field.verbose_name), ordering=name if sortable else None)
     def column(row: Any) -> object:
         if isinstance(field, models.ForeignKey):
-            return link_to(getattr(row, name))
+            return name_of(getattr(row, name)) if first else link_to(getattr(row, name))
         value = getattr(row, name)
         if value is None or value == "":
             return NONE
         if isinstance(value, bool):
             return yes_no(value)
         if isinstance(value, Decimal):
-            return plain(value)
+            return cut(value)
         if isinstance(value, datetime):
             return moment(value)
         if isinstance(value, list):
             return ", ".join(str(item) for item in value) or "none"
-        if name == "order_id":
+        if name == "order_id" and not first:
             return link("orders_order", value, short_id(value))
         if isinstance(value, UUID) or name == "client_order_id":
             return short_id(value)
@@ -193,8 +195,8 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # django-unfold has no t
             field.name for field in self.model._meta.concrete_fields
         }
         return [
-            _column(self.model, entry, self.small) if isinstance(entry, str) and entry in names else entry
-            for entry in self.list_display
+            _column(self.model, entry, self.small, first=not at) if isinstance(entry, str) and entry in names else entry
+            for at, entry in enumerate(self.list_display)
         ]
 
     def get_list_display_links(self, request: HttpRequest, list_display: Sequence[Any]) -> list[Any]:

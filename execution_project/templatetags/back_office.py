@@ -1,4 +1,4 @@
-"""How our own admin pages print amounts."""
+"""How our own admin pages print amounts and words, and which colour a mode has."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from decimal import Decimal
 
 from django import template
 
+from exchanges.models import Mode
+from execution_project.back_office.bar import TONE_OF_MODE
 from execution_project.common.money import plain as plain_text
 from execution_project.common.money import round_down
 
@@ -29,3 +31,9 @@ def short(value: Decimal | None) -> str:
 def words(code: str) -> str:
     """``lift_latch`` as ``lift latch``."""
     return code.replace("_", " ")
+
+
+@register.filter
+def tone(mode: str) -> str:
+    """The colour that a mode has on every page: live red, sandbox amber, paper blue."""
+    return TONE_OF_MODE[Mode(mode)]

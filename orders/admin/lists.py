@@ -290,9 +290,10 @@ class BreakAdmin(ReadOnlyAdmin):
     """Differences between our books and the exchange's, newest first."""
 
     list_display = (
-        *("opened_at", "age", "kind", "severity", "status", "subject", "expected", "observed", "difference", "owner"),
-        "resolved_at",
+        *("opened_at", "age", "account", "kind", "severity", "status", "subject", "expected", "observed"),
+        *("difference", "owner", "resolved_at"),
     )
+    list_select_related = ("account",)
     list_filter = (
         by_condition(
             "standing",

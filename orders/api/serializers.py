@@ -12,7 +12,15 @@ from orders.placing import OrderRequest
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses members that it does not know, instead of ignoring a misspelt one."""
+    """Refuses members that it does not know, instead of ignoring a misspelt one, and says what a choice may be."""
+
+    def get_fields(self) -> dict[str, Any]:
+        """The fields; one with choices names them when it refuses."""
+        fields: dict[str, Any] = super().get_fields()
+        for field in fields.values():
+            if isinstance(field, serializers.ChoiceField):
+                field.error_messages["invalid_choice"] = f"It takes one of {', '.join(map(str, field.choices))}."
+        return fields
 
     def to_internal_value(self, data: Any) -> Any:
         """The validated values; raises ``ValidationError`` that names unknown members."""

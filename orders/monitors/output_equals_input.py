@@ -31,7 +31,10 @@ WITH looked_at AS (
   UNION SELECT order_id FROM positions_fill WHERE id >= %(since)s AND order_id IS NOT NULL)
 SELECT o.id, a.name, coalesce(o.quantity, o.quote_quantity),
        (SELECT max(c.new_quantity) FROM orders_command c JOIN risk_decision d ON d.id = c.decision_id
-         WHERE c.order_id = o.id AND c.kind = 'replace' AND d.accepted), e.client_order_id,
+         WHERE c.order_id = o.id AND c.kind = 'replace' AND d.accepted),
+       CASE WHEN o.quantity IS NULL AND e.booked_quantity > 0 THEN e.booked_quote / e.booked_quantity * greatest(
+         (i.filters -> 'LOT_SIZE' ->> 'stepSize')::numeric, (i.filters -> 'MARKET_LOT_SIZE' ->> 'stepSize')::numeric, 0)
+       ELSE 0 END, e.client_order_id,
        coalesce(CASE WHEN o.quantity IS NULL THEN e.quote_quantity ELSE e.quantity END, 0),
        CASE WHEN o.quantity IS NULL THEN e.booked_quote ELSE e.booked_quantity END,
        e.end_proof <> '', e.planned,
@@ -42,6 +45,7 @@ SELECT o.id, a.name, coalesce(o.quantity, o.quote_quantity),
   FROM looked_at l
   JOIN orders_order o ON o.id = l.id
   JOIN exchanges_account a ON a.id = o.account_id
+  JOIN exchanges_instrument i ON i.id = o.instrument_id
   JOIN orders_exchangeorder e ON e.order_id = o.id
  WHERE o.origin = 'engine' AND (%(account)s::text IS NULL OR a.name = %(account)s::text)
  ORDER BY o.id, e.generation
@@ -76,13 +80,13 @@ def look(account: str | None = None) -> list[Unexplained]:
     with connection.cursor() as cursor:
         cursor.execute(_SENT, {"since": first_uuid7_of(clock.now() - RECENT), "account": account})
         rows = cursor.fetchall()
-    orders: dict[UUID, tuple[str, Decimal | None, Decimal | None, list[Sent]]] = {}
-    for order_id, name, size, replaced, *sent in rows:
-        orders.setdefault(order_id, (name, size, replaced, []))[3].append(Sent(*sent))
+    orders: dict[UUID, tuple[str, Decimal | None, Decimal | None, Decimal, list[Sent]]] = {}
+    for order_id, name, size, replaced, slack, *sent in rows:
+        orders.setdefault(order_id, (name, size, replaced, slack, []))[4].append(Sent(*sent))
     found = []
-    for order_id, (name, size, replaced, sent_for_it) in orders.items():
+    for order_id, (name, size, replaced, slack, sent_for_it) in orders.items():
         largest = max(sent_for_it[0].size, replaced or sent_for_it[0].size)
-        said = evaluate(size, largest, sent_for_it)
+        said = evaluate(size, largest, sent_for_it, slack)
         if said is not None:
             found.append(Unexplained(order_id, name, size, said))
     return found

@@ -14,7 +14,7 @@ from exchanges.models import Exchange, Mode
 from execution_project.common.api.authentication import Principal, principal_of
 from execution_project.common.api.fields import DecimalString
 from execution_project.common.api.paging import searched_page
-from execution_project.common.api.query import PAGING, choice_of, choices_of, read_query, time_of
+from execution_project.common.api.query import PAGING, choice_of, choices_of, invalid, read_query, time_of
 from execution_project.common.api.schema import AFTER, LIMIT, WITH_PAGES, operation, parameter
 from execution_project.common.clock import rfc3339
 from execution_project.common.money import plain_or_none
@@ -22,9 +22,10 @@ from execution_project.common.rights import Right
 from risk.api.limit_documents import LimitScopeField
 from risk.api.withheld import result_for
 from risk.breaches import BROKEN, LOOKED_AT, broken, results_of, walked
-from risk.models import Decision, DecisionKind, Enforcement
+from risk.models import Decision, DecisionKind, Enforcement, LimitScopeKind
 
 OUTCOMES = {"denied": BROKEN[0], "warned": BROKEN[1], "shadowed": BROKEN[2]}
+KINDS_WITH_NAMES = [f"{kind}:NAME" for kind in LimitScopeKind.values if kind != LimitScopeKind.GLOBAL]
 _NAMES = {outcome.value: name for name, outcome in OUTCOMES.items()}
 
 
@@ -141,6 +142,8 @@ class BreachesView(APIView):
         chosen = choices_of(query, "outcome", OUTCOMES) or list(OUTCOMES)
         outcomes = [OUTCOMES[name] for name in dict.fromkeys(chosen)]
         control, scope = query.get("control"), query.get("scope")
+        if scope is not None and scope.partition(":")[0] not in LimitScopeKind.values:
+            raise invalid("scope", f"it takes global, or a name behind its kind: {', '.join(KINDS_WITH_NAMES)}.")
         since, until = time_of(query, "from"), time_of(query, "to")
         wanted = {
             "mode": choice_of(query, "mode", Mode.values),

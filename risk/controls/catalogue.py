@@ -83,7 +83,7 @@ _ALL = (
         6,
         "fraction",
         EVERYWHERE,
-        "The same for MARKET orders that reduce exposure.",
+        "How deep into the stored book a MARKET order that reduces exposure may have to reach.",
         reducing=True,
     ),
     LimitSpec(
@@ -111,7 +111,9 @@ _ALL = (
         ("exchange",),
         "Cash, assets and live buys that stand at one exchange.",
     ),
-    LimitSpec("max_exchange_share", 11, "fraction of equity", ("exchange",), "The same against equity."),
+    LimitSpec(
+        "max_exchange_share", 11, "fraction of equity", ("exchange",), "What stands at one exchange against equity."
+    ),
     # Selling USDT for TRY reduces by the rule, and is just what this one is about.
     LimitSpec(
         "max_currency_exposure",
@@ -136,7 +138,7 @@ _ALL = (
         13,
         "decisions",
         EVERYWHERE,
-        "The same within a minute.",
+        "Orders and replaces asked for within a minute; reducing ones have a budget of their own, of the same size.",
         reducing=True,
         window=timedelta(seconds=60),
     ),
@@ -153,7 +155,7 @@ _ALL = (
         14,
         "reporting currency",
         EVERYWHERE,
-        "The same within an hour.",
+        "Worst value of all orders accepted within an hour, this one included.",
         window=timedelta(hours=1),
     ),
     LimitSpec(
@@ -161,7 +163,7 @@ _ALL = (
         14,
         "reporting currency",
         EVERYWHERE,
-        "The same within a day.",
+        "Worst value of all orders accepted within a day, this one included.",
         window=timedelta(days=1),
     ),
     LimitSpec(
@@ -190,7 +192,7 @@ _ALL = (
         "Equity as the day (UTC) began, plus its flows, less equity.",
     ),
     LimitSpec(
-        "max_daily_loss_fraction", 19, "fraction", SERIES, "The same against the equity with which the day began."
+        "max_daily_loss_fraction", 19, "fraction", SERIES, "Loss of the day against the equity with which it began."
     ),
     LimitSpec("max_drawdown", 20, "fraction", SERIES, "How far NAV has fallen from its highest ever."),
     LimitSpec(

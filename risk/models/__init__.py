@@ -2,7 +2,7 @@
 
 from risk.models.alerts import Alert, AlertKind, AlertSeverity
 from risk.models.circuits import Circuit
-from risk.models.decisions import Decision, DecisionKind
+from risk.models.decisions import Decision, DecisionKind, DecisionSum
 from risk.models.kill import (
     Flatten,
     FlattenItem,
@@ -24,6 +24,7 @@ __all__ = [
     "Circuit",
     "Decision",
     "DecisionKind",
+    "DecisionSum",
     "Enforcement",
     "Exposure",
     "Flatten",

@@ -60,3 +60,32 @@ class Decision(AppendOnlyModel):
 
     def __str__(self) -> str:
         return "accepted" if self.accepted else "denied"
+
+
+class DecisionSum(models.Model):
+    """What the decisions of one quarter of an hour come to, for one account, strategy and symbol; made once the quarter
+    is over (``risk.windows``).
+
+    ``begins``: its first moment. ``value``: sum of ``notional`` of the accepted ones; ``increasing``, ``reducing``: how
+    many there were, denied ones too.
+    """
+
+    mode = models.CharField(max_length=8, choices=Mode.choices)
+    begins = models.DateTimeField()
+    exchange = models.CharField(max_length=16)
+    account_name = models.CharField(max_length=64)
+    strategy = models.CharField(max_length=64)
+    symbol = models.CharField(max_length=50)
+    value = MoneyField()
+    increasing = models.PositiveIntegerField()
+    reducing = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["mode", "begins", "exchange", "account_name", "strategy", "symbol"], name="decision_sum_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.value} from {self.begins:%FT%RZ}"

@@ -53,9 +53,13 @@ class Reservation(models.Model):
 
 
 class Exposure(models.Model):
-    """The exposure row of one mode: locked last, so that decide-and-reserve is one act for all processes."""
+    """The exposure row of one mode: locked last, so that decide-and-reserve is one act for all processes.
+
+    ``summed_until``: decisions before that moment, as far back as a window reaches, are in ``DecisionSum``.
+    """
 
     mode = models.CharField(max_length=8, choices=Mode.choices, primary_key=True)
+    summed_until = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return self.mode

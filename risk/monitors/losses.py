@@ -205,7 +205,7 @@ def _alarms(one: Judged) -> list[Alarm]:
     if one.value is None:
         if one.seen is None or one.limit.enforcement == Enforcement.SHADOW:
             return []
-        said = f"Equity cannot be measured: {one.sentence()}."
+        said = f"Equity is not known, and with it {one.limit.control} of {one.limit.scope}, {one.mode}."
         if one.limit.enforcement == Enforcement.BLOCK:
             said += " Nothing that increases exposure passes."
         key = f"{_key(one)}/unknown"

@@ -39,11 +39,15 @@ class Sent:
         return max(self.size, self.booked) if self.alive else self.booked
 
 
-def evaluate(size: Decimal | None, largest: Decimal | None, sent: Iterable[Sent]) -> str | None:
+def evaluate(
+    size: Decimal | None, largest: Decimal | None, sent: Iterable[Sent], slack: Decimal = Decimal(0)
+) -> str | None:
     """What is not explained about an order of this size, or None: ``Σ (filled + leaves) ≤ size`` passes.
 
     ``largest``: the largest size that was ever approved for it. It counts once nothing is alive, because an order that
     is made smaller may fill beyond that before the exchange hears of it. A size that is missing explains nothing.
+    ``slack``: of an order sized in quote what one step of the lot is worth, for Binance takes the quantity on the grid
+    whose value is nearest to what was asked for, be it a little more.
     """
     rows = list(sent)
     for row in rows:
@@ -53,7 +57,7 @@ def evaluate(size: Decimal | None, largest: Decimal | None, sent: Iterable[Sent]
     bound = size
     if size is not None and largest is not None and not any(row.alive for row in rows):
         bound = max(size, largest)
-    if bound is None or total > bound:
+    if bound is None or total > bound + slack:
         known = "an unknown size" if bound is None else f"{bound.normalize():f}"
         return f"{len(rows)} exchange orders may come to {total.normalize():f} of {known}"
     return None

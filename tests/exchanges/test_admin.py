@@ -283,3 +283,15 @@ def test_the_paper_exchange_shows_its_terms_orders_balances_and_what_was_taken_o
         assert boss.get(reverse(f"{name}_add")).status_code == 403
     change = reverse("admin:exchanges_paperaccount_change", args=[venue.account.pk])
     assert boss.post(change, {"maker_rate": "0"}).status_code == 403
+
+
+def test_a_list_leads_to_its_own_rows_says_the_mode_and_cuts_long_amounts(administrator: Client) -> None:
+    paper = AccountFactory(name="p", mode="paper", rest_url="")
+    row = BalanceFactory(account=paper, asset="BTC", free="0.1234567890123")
+    page = text_of(administrator.get("/admin/exchanges/balance/"))
+    own = reverse("admin:exchanges_balance_change", args=[row.pk])
+    first = page.split(f'href="{own}', 1)[1].split("</a>", 1)[0]
+    assert ">p <" in first and ">paper<" in first, "the mode is told beside the account"
+    assert reverse("admin:exchanges_account_change", args=[paper.pk]) not in page
+    assert '<span title="0.1234567890123">0.12345678</span>' in page
+    assert "0.1234567890123" in text_of(administrator.get(own))

@@ -73,6 +73,14 @@ def test_an_empty_limit_of_zero_is_full(db: None) -> None:
     assert (bar.words, bar.width, bar.used, bar.value) == ("full", "100", "0", "0 orders")
 
 
+def test_a_ramp_shows_what_counts_and_of_how_much_it_is_a_part(held: None) -> None:
+    limit("max_gross_exposure", "account", "own", "10000")
+    limit("ramp", "account", "own", "0.25")
+    (bar,) = read_bars().fullest
+    assert (bar.percent, bar.words, bar.left) == ("80 %", "nearly full", "500.00")
+    assert bar.value == "2,500.00 USDT (ramp: in part of 10,000.00)"
+
+
 def test_the_fullest_come_first_and_every_scope_has_its_group(held: None) -> None:
     limit("max_order_notional", "global", "", "5")
     for kind, key, value in (

@@ -14,6 +14,7 @@ from risk.models import Decision, Limit
 from risk.pausing import pause
 from risk.trading_state import halt, start
 from tests.factories import BY, CircuitFactory, LimitFactory, ReservationFactory, whole_order
+from tests.risk.decided import control
 from tests.staff import same_queries, signed_in, text_of
 
 DECISIONS = "/admin/risk/decision/"
@@ -75,6 +76,34 @@ def test_a_decision_shows_every_control_and_is_found_by_its_order(auditor: Clien
     denied = auditor.get(DECISIONS, {"verdict": "denied"}).context["cl"].result_list
     assert [found.id for found in denied] == [row.id]
     assert auditor.get(DECISIONS, {"q": "0"}).context["cl"].result_count == 0
+
+
+def test_decisions_are_found_by_what_came_of_a_breach(auditor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def let_pass(outcome: str) -> Decision:
+        return decision(accepted=True, mode="paper", results=[control("price_collar", outcome, "global")])
+
+    warned, denied, shadowed = let_pass("warned"), decision(), let_pass("shadowed")
+
+    def found(outcome: str) -> list[Decision]:
+        return list(auditor.get(DECISIONS, {"broke": outcome}).context["cl"].result_list)
+
+    assert (found("breach"), found("warned"), found("shadowed")) == ([denied], [warned], [shadowed])
+    text = text_of(auditor.get(DECISIONS))
+    assert "PRICE_COLLAR (warned)" in text and 'x-blue">paper<' in text
+    assert auditor.get(DECISIONS, {"broke": "pass"}).status_code == 302
+    monkeypatch.setattr("risk.admin.LOOKED_AT", 2)
+    assert (found("warned"), found("shadowed")) == ([], [shadowed]), "beyond the newest two"
+
+
+def test_of_a_limit_s_versions_the_one_that_counts_is_marked(auditor: Client) -> None:
+    past = clock.now() - timedelta(hours=1)
+    first, counts = LimitFactory(), LimitFactory(version=2)
+    expired = LimitFactory(version=3, expires_at=past)
+    listed = auditor.get("/admin/risk/limit/", {"counts": "yes"}).context["cl"].result_list
+    assert list(listed) == [counts]
+    assert set(auditor.get("/admin/risk/limit/", {"counts": "no"}).context["cl"].result_list) == {first, expired}
+    for row, said in ((first, "replaced"), (counts, "counts"), (expired, "expired")):
+        assert f">{said}<" in text_of(auditor.get(f"/admin/risk/limit/{row.pk}/change/"))
 
 
 @pytest.mark.django_db(transaction=True)

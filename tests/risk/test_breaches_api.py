@@ -162,7 +162,7 @@ def test_a_search_ends_after_so_many_decisions_and_goes_on_with_the_next_page(
 
 
 @pytest.mark.parametrize(
-    "query", ["?outcome=accepted", "?mode=x", "?from=yesterday", "?limit=0", "?after=x", "?more=1"]
+    "query", ["?outcome=accepted", "?scope=moon:x", "?mode=x", "?from=yesterday", "?limit=0", "?after=x", "?more=1"]
 )
 def test_what_cannot_be_asked_is_said(query: str) -> None:
     assert read(query, status=400)["code"] in {"INVALID_PARAMETER", "INVALID_LIMIT", "UNKNOWN_PARAMETER"}

@@ -29,7 +29,6 @@ def _flatten(detail: Any, pointer: str = "") -> list[dict[str, str]]:
 
 _CODES: dict[type[exceptions.APIException], str] = {
     exceptions.ParseError: "MALFORMED_BODY",
-    exceptions.NotAuthenticated: "NOT_AUTHENTICATED",
     exceptions.AuthenticationFailed: "INVALID_API_KEY",
     exceptions.PermissionDenied: "MISSING_SCOPE",
     exceptions.NotFound: "NOT_FOUND",
@@ -46,6 +45,9 @@ def as_problem(error: Exception) -> Problem | None:
         return error
     if isinstance(error, exceptions.ValidationError):
         return Problem(400, "INVALID_REQUEST", "Some fields are not valid; see errors.", errors=_flatten(error.detail))
+    if isinstance(error, exceptions.NotAuthenticated):
+        detail = "No API key came with the request: send the header Authorization: Bearer exk_…"
+        return Problem(401, "NOT_AUTHENTICATED", detail, headers={"WWW-Authenticate": "Bearer"})
     if isinstance(error, exceptions.APIException):
         headers = {"WWW-Authenticate": "Bearer"} if error.status_code == 401 else {}
         return Problem(error.status_code, _CODES.get(type(error), "ERROR"), str(error.detail), headers=headers)
@@ -84,7 +86,8 @@ def _plain(request: HttpRequest, problem: Problem) -> JsonResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
     """Django's handler404."""
-    return _plain(request, Problem(404, "NOT_FOUND", "There is no such path; see the README for the API's paths."))
+    detail = "There is no such path; see the README for the API's paths. An id in one is a whole UUID."
+    return _plain(request, Problem(404, "NOT_FOUND", detail))
 
 
 def server_error(request: HttpRequest) -> JsonResponse:

@@ -38,7 +38,12 @@ class Command(EngineCommand):
             if self.dry_run:
                 self._rehearse(body)
                 continue
-            status, order = self._post("order?wait=5", body)
+            try:
+                status, order = self._post("order?wait=5", body)
+            except OSError as error:
+                raise Refused(
+                    "NOT_ANSWERED", f"The engine did not answer: {error}. Place demo orders later."
+                ) from error
             if status not in {200, 202}:
                 raise Refused(str(order.get("code")), f"{order.get('code')}: {order.get('detail')}")
             wanted = body.get("quantity") or f"for {body['quote_quantity']} USDT"
@@ -58,7 +63,7 @@ class Command(EngineCommand):
         for _ in range(ATTEMPTS):
             try:
                 status, answer = self._post("order", {**body, "validate_only": True})
-            except urllib.error.URLError as error:
+            except OSError as error:
                 answer = {"detail": str(error)}
             else:
                 if status == 200:

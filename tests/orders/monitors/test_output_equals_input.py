@@ -60,6 +60,16 @@ def test_what_was_decided_is_explained() -> None:
     assert len(captured) == 1
 
 
+@pytest.mark.parametrize(("value", "latched"), [("500.1566906", 0), ("500.6", 0), ("500.61", 1)])
+def test_an_order_sized_in_quote_may_come_to_one_step_of_the_lot_more(value: str, latched: int) -> None:
+    order = explained(type="MARKET", price=None, time_in_force=None, quantity=None, quote_quantity=D("500"))
+    order.instrument.filters["LOT_SIZE"]["stepSize"] = "0.00001"
+    order.instrument.save()
+    filled = {"booked_quantity": D("0.00833"), "booked_quote": D(value), "end_proof": "reported"}
+    ExchangeOrder.objects.filter(order=order).update(**filled)
+    assert watch() == latched
+
+
 def test_one_exchange_order_too_much_latches_the_account_once() -> None:
     fine, order = explained(), explained(quantity=D("2"))
     ExchangeOrder.objects.filter(order=order).update(booked_quantity=D("1.5"), end_proof="canceled")

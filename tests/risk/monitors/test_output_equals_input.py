@@ -59,3 +59,9 @@ def test_an_order_made_smaller_may_have_filled_more_before_its_end() -> None:
 
 def test_a_size_that_is_missing_explains_nothing() -> None:
     assert evaluate(None, None, [sent("1")]) == "1 exchange orders may come to 1 of an unknown size"
+
+
+def test_one_step_of_the_lot_more_is_explained_where_the_size_was_in_quote() -> None:
+    rows = [sent("500", "500.6", **ENDED)]
+    assert evaluate(D(500), D(500), rows, D("0.6")) is None
+    assert evaluate(D(500), D(500), rows, D("0.59")) is not None
