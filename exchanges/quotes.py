@@ -68,22 +68,26 @@ class Levels20:
 def store_quotes(prices: Iterable[Price]) -> None:
     """Write quotes; an instrument whose stored quote was confirmed later keeps it."""
     rows = [(p.instrument_id, p.bid, p.ask, p.confirmed_at) for p in prices]
-    _write(_QUOTES, _with_twins(rows))
+    if rows:
+        _write([(_QUOTES, _with_twins(rows, paper_twins([row[0] for row in rows])))])
 
 
 def store_books(books: Iterable[Levels20]) -> None:
-    """Write depth, and the quotes that its first levels are."""
+    """Write depth, and the quotes that its first levels are; of one instrument the later books after the earlier."""
     books = list(books)
-    store_quotes(
-        Price(b.instrument_id, b.bids[0][0] if b.bids else None, b.asks[0][0] if b.asks else None, b.confirmed_at)
+    if not books:
+        return
+    twins = paper_twins([book.instrument_id for book in books])
+    quotes = [
+        (b.instrument_id, b.bids[0][0] if b.bids else None, b.asks[0][0] if b.asks else None, b.confirmed_at)
         for b in books
-    )
-    _write(_DEPTH, _with_twins([(b.instrument_id, _json(b.bids), _json(b.asks), b.confirmed_at) for b in books]))
+    ]
+    depths = [(b.instrument_id, _json(b.bids), _json(b.asks), b.confirmed_at) for b in books]
+    _write([(_QUOTES, _with_twins(quotes, twins)), (_DEPTH, _with_twins(depths, twins))])
 
 
-def _with_twins(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+def _with_twins(rows: list[tuple[Any, ...]], twins: dict[int, int]) -> list[tuple[Any, ...]]:
     """The same rows for the paper instruments that this market feeds, in the same write."""
-    twins = paper_twins([row[0] for row in rows])
     return rows + [(twins[row[0]], *row[1:]) for row in rows if row[0] in twins]
 
 
@@ -100,9 +104,8 @@ def _json(levels: Levels) -> Jsonb:
     return Jsonb([[plain(price), plain(quantity)] for price, quantity in levels])
 
 
-def _write(statement: str, rows: list[tuple[Any, ...]]) -> None:
-    if not rows:
-        return
-    rows.sort(key=lambda row: int(row[0]))
+def _write(statements: list[tuple[str, list[tuple[Any, ...]]]]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.executemany(statement, rows)
+        for statement, rows in statements:
+            rows.sort(key=lambda row: int(row[0]))
+            cursor.executemany(statement, rows)

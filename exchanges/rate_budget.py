@@ -21,6 +21,20 @@ from execution_project.common.events import record
 
 log = logging.getLogger(__name__)
 
+# One statement for all windows of a call, in the order given: they are the hottest rows there are, and locked no longer
+# than it takes.
+_TAKE = """
+WITH wanted AS (
+  SELECT * FROM unnest(%s::text[], %s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[])
+    WITH ORDINALITY AS each (subject, kind, window_start, units, most, place))
+INSERT INTO exchanges_ratewindow AS known (subject, kind, window_start, used)
+SELECT subject, kind, window_start, units FROM wanted WHERE units <= most ORDER BY place
+ON CONFLICT (subject, kind, window_start) DO UPDATE SET used = known.used + excluded.used
+ WHERE known.used + excluded.used
+       <= (SELECT most FROM wanted w WHERE w.subject = excluded.subject AND w.kind = excluded.kind)
+RETURNING subject, kind
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -85,9 +99,7 @@ def take(host: str, account: str, cost: Cost, *, urgent: bool = False) -> Refuse
     ]
     try:
         with transaction.atomic():
-            for subject, window, units in wanted:
-                if units:
-                    _take_one(subject, window, units, now, urgent)
+            _take_all([each for each in wanted if each[2]], now, urgent)
     except _NoRoom as full:
         return Refused(full.window_end, f"{full.kind} used up")
     return None
@@ -100,17 +112,21 @@ class _NoRoom(Exception):
         self.window_end = window_end
 
 
-def _take_one(subject: str, window: Window, units: int, now: datetime, urgent: bool) -> None:
-    start = _start(now, window.length)
-    limit = window.limit if urgent else window.limit * (100 - RESERVED_PERCENT) // 100
+def _take_all(wanted: list[tuple[str, Window, int]], now: datetime, urgent: bool) -> None:
+    """Raises ``_NoRoom`` for the first window that has none; the caller's transaction then gives back the others."""
+    if not wanted:
+        return
+    subjects = [subject for subject, _, _ in wanted]
+    kinds = [window.kind for _, window, _ in wanted]
+    starts = [_start(now, window.length) for _, window, _ in wanted]
+    units = [units for _, _, units in wanted]
+    percent = 100 if urgent else 100 - RESERVED_PERCENT
+    limits = [window.limit * percent // 100 for _, window, _ in wanted]
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO exchanges_ratewindow (subject, kind, window_start, used) SELECT %s, %s, %s, %s WHERE %s <= %s"
-            " ON CONFLICT (subject, kind, window_start) DO UPDATE SET used = exchanges_ratewindow.used + excluded.used"
-            " WHERE exchanges_ratewindow.used + excluded.used <= %s",
-            [subject, window.kind, start, units, units, limit, limit],
-        )
-        if cursor.rowcount != 1:
+        cursor.execute(_TAKE, [subjects, kinds, starts, units, limits])
+        taken = set(cursor.fetchall())
+    for (subject, window, _), start in zip(wanted, starts, strict=True):
+        if (subject, window.kind) not in taken:
             raise _NoRoom(window.kind, start + window.length)
 
 

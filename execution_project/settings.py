@@ -419,7 +419,7 @@ EXEC_TICKS: dict[str, float] = {
     "orders.reconciling_schedule.watch_books": 5,
     "orders.sweeping.ring_paper_matching": 0.5,
     "orders.comparing_reservations.compare_reservations": 60,
-    "orders.sweeping.prune_counters": 3600,
+    "orders.sweeping.prune_counters": 600,
     "orders.confidence.note_confidence": 2,
     "positions.tasks.ring_restating": 1,
     "positions.tasks.ring_missing_rates": 5,

@@ -75,6 +75,8 @@ def record_look(attempt_id: UUID, outcome: Outcome, seen: tuple[Report, ...]) ->
 
 def _close(order: Order, attempt: Attempt, outcome: Outcome, fenced: bool, by: Actor) -> None:
     """Finish a claimed cancel or replace, or queue it again; submits were moved by their outcome already."""
+    if attempt.kind == AttemptKind.SUBMIT:
+        return
     command = Command.objects.select_related("planned").get(id=attempt.command_id)
     if fenced or command.fence != attempt.fence or command.status != CommandStatus.CLAIMED:
         return

@@ -154,6 +154,8 @@ def _adopt_planned(
 def _disprove_replace(order: Order, rows: Sequence[ExchangeOrder], by: Actor) -> None:
     """A replace of unknown outcome whose old exchange order traded was not executed: by one call it acts on untouched
     ones only."""
+    if not any(row.planned for row in rows):
+        return
     command = (
         Command.objects.filter(
             order=order,

@@ -7,7 +7,6 @@ database of its own, for it makes an account and a market (``orders/management/c
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,6 @@ from uuid import UUID
 
 from django.db import connection
 from django.utils.module_loading import import_string
-from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from exchanges.accounts import add_account
@@ -30,6 +28,7 @@ from exchanges.paper.flows import set_terms
 from exchanges.paper.pit import OPEN
 from exchanges.paper.recording import Event, Header, Kind
 from exchanges.quotes import Levels20, Price, store_books, store_quotes
+from exchanges.reports import ReadFailed
 from execution_project.common import clock
 from execution_project.common.actors import Actor, engine
 from execution_project.common.money import plain, round_down, round_up
@@ -41,6 +40,7 @@ from orders.ingest import ingest
 from orders.models import Order
 from orders.placing import OrderRequest, place
 from orders.reconciliation import reconcile
+from orders.rehearsal_plan import Planned
 from orders.sweeping import ring_due_commands
 from positions.models import Fill
 from positions.opening import open_books
@@ -49,11 +49,20 @@ from risk.limits import tighten_or_set
 
 BY = Actor("command:replay_market", "rehearsal", rights=EVERYTHING)
 NAME = "rehearsal"
-RECONCILE_EVERY = timedelta(seconds=15)
+BALANCES_EVERY = timedelta(seconds=15)
+ORDERS_EVERY = timedelta(seconds=30)
+"""As the ticker has them (``EXEC_TICKS``); trades of a pair are read as often as there, too, every five minutes."""
+_ON_SCHEDULE = {"orders.tasks.refresh_balances"}
+"""Rung after every fill; here they are compared by the schedule alone, for the gate knows what was booked since."""
+SHOWN_AT_ONCE = 500
 FUNDS = Decimal(1_000_000)
 ORDER_LIMIT = Decimal(10_000_000)
+_TAKE = """
+WITH taken AS (DELETE FROM django_q_ormq RETURNING id, payload)
+SELECT (SELECT array_agg(payload ORDER BY id) FROM taken), EXISTS (SELECT 1 FROM orders_command WHERE status = 'queued')
+"""
 # Passes the steps on one by one, for whoever wants to see how far it is.
-Watch = Callable[[Sequence["Planned"]], Iterator["Planned"]]
+Watch = Callable[[Sequence[Planned]], Iterator[Planned]]
 
 
 class RecordedClock(clock.ManualClock):
@@ -103,42 +112,6 @@ class Result:
     refused: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """One thing to do: place an order, or cancel what was placed as number ``cancels``. ``distance``: of the limit from
-    the best price of the own side, as a fraction; ``size``: as a fraction of what is shown there."""
-
-    at: datetime
-    symbol: str
-    side: str
-    type: str
-    distance: Decimal
-    size: Decimal
-    cancels: int | None = None
-
-
-def seeded_plan(header: Header, end: datetime, count: int, seed: int) -> list[Planned]:
-    """``count`` orders spread over the recording by chance: a third at the market, the others near the best price, of
-    which every second is canceled later. The same for the same seed."""
-    chance = random.Random(seed)  # noqa: S311  repeatable on purpose
-    begin = header.start + timedelta(seconds=5)
-    span = max((end - begin).total_seconds(), 1)
-    moments = sorted(chance.randrange(int(span * 1000)) for _ in range(count))
-    plan: list[Planned] = []
-    for number, moment in enumerate(moments, 1):
-        at = begin + timedelta(milliseconds=moment)
-        symbol = chance.choice(sorted(header.instruments))
-        side = chance.choice(["BUY", "SELL"])
-        kind = chance.choice(["MARKET", "LIMIT", "LIMIT"])
-        distance = Decimal(chance.randrange(-2, 6)) / 10_000
-        size = Decimal(chance.randrange(1, 100)) / 100
-        plan.append(Planned(at, symbol, side, kind, distance, size))
-        if kind == "LIMIT" and chance.random() < 0.5:
-            later = min(at + timedelta(milliseconds=chance.randrange(500, 60_000)), end)
-            plan.append(Planned(later, symbol, side, "CANCEL", distance, size, cancels=number))
-    return sorted(plan, key=lambda step: (step.at, step.cancels or 0))
-
-
 @contextmanager
 def _unhurried_disk() -> Iterator[None]:
     """What a rehearsal writes is thrown away: its commits need not wait for the disk."""
@@ -161,11 +134,14 @@ class Rehearsal:
         self._seed = seed
         self.result = Result()
         self._clock = RecordedClock(header.start, self._market_moves)
-        self._reconciled = header.start
+        self._balances_at = self._orders_at = header.start
         self._orders: dict[int, UUID] = {}
         self._numbered = 0
         self._books: dict[str, tuple[Any, Any]] = {}
         self._busy = False
+        # Pairs with an open paper order; None while that is to be asked.
+        self._open: set[str] | None = None
+        self._in_task = self._left_queued = False
 
     def run(self, plan: Sequence[Planned], watch: Watch = iter) -> Result:
         """Do what the plan says as time passes, then let the recording run out."""
@@ -177,9 +153,10 @@ class Rehearsal:
                 self._do(step)
                 self._drain()
             while self._next is not None:
-                self._pass_until(self._next.at)
+                self._pass_until(max(self._next.at, self._clock.now() + timedelta(seconds=1)))
             self._pass_until(self._clock.now() + timedelta(seconds=5))
-            settle_account(self._account)
+            while self._settle():
+                pass
             self._drain()
         self._tell()
         self.result.seconds = time.monotonic() - began
@@ -206,46 +183,92 @@ class Rehearsal:
 
     def _pass_until(self, moment: datetime) -> None:
         self._clock.advance(max(moment - self._clock.now(), timedelta(0)))
-        if self._clock.now() - self._reconciled >= RECONCILE_EVERY:
-            self._reconciled = self._clock.now()
-            reconcile(self._account, parts=("orders", "trades", "balances"), by=engine("reconciler", "rehearsal"))
-            settle_account(self._account)
+        now = self._clock.now()
+        if now - self._balances_at < BALANCES_EVERY:
+            return
+        self._balances_at = now
+        parts = ["trades", "balances"]
+        if now - self._orders_at >= ORDERS_EVERY:
+            self._orders_at = now
+            parts.append("orders")
+        reconcile(self._account, parts=parts, by=engine("reconciler", "rehearsal"), only_due=True)
+        self._settle()
+
+    def _settle(self) -> int:
+        try:
+            return settle_account(self._account)
+        except ReadFailed:  # no budget: the next round asks again
+            return 0
 
     def _market_moves(self, until: datetime) -> None:
-        """Everything that the recording has until then, at its own times."""
-        if self._busy:
+        """Everything that the recording has until then, at its own times.
+
+        What no open order can meet is kept back and written together.
+        """
+        if self._busy or self._next is None or self._next.at > until:
             return
         self._busy = True
+        if self._in_task:
+            # It may place or end an order before and after every moment that it lets pass.
+            self._open = None
         try:
+            waiting: list[Event] = []
             while self._next is not None and self._next.at <= until:
                 event = self._next
                 self._next = next(self._events, None)
                 self._clock.to(event.at)
-                self._show(event)
+                waiting.append(event)
+                meets = event.symbol in self._with_open_orders()
+                if meets or len(waiting) == SHOWN_AT_ONCE:
+                    self._show(waiting)
+                    waiting = []
+                if meets:
+                    self._meet()
+            self._show(waiting)
         finally:
             self._busy = False
 
-    def _show(self, event: Event) -> None:
-        self.result.events += 1
-        instrument = self._instruments[event.symbol]
-        if event.kind is Kind.DEPTH:
-            self._books[event.symbol] = (event.bids, event.asks)
-            store_books([Levels20(instrument.pk, event.bids, event.asks, event.at)])
-        elif event.kind is Kind.QUOTE:
-            bid, ask = (side[0][0] if side else None for side in (event.bids, event.asks))
-            store_quotes([Price(instrument.pk, bid, ask, event.at)])
-        else:
-            PublicPrint.objects.create(
-                instrument=instrument,
-                price=event.price,
-                quantity=event.quantity,
-                aggressor=event.aggressor,
-                traded_at=event.at,
-            )
-        if PaperOrder.objects.filter(instrument=instrument, status__in=OPEN).exists():
-            reports = what_the_market_did(self._account)
-            if reports:
-                ingest(self._account, reports, by=engine("paper", "the market moved"))
+    def _with_open_orders(self) -> set[str]:
+        if self._open is None:
+            open_orders = PaperOrder.objects.filter(account=self._account, status__in=OPEN)
+            self._open = set(open_orders.values_list("instrument__symbol", flat=True).distinct())
+        return self._open
+
+    def _show(self, events: Sequence[Event]) -> None:
+        """Write what the market did, in its order."""
+        self.result.events += len(events)
+        books: list[Levels20] = []
+        quotes: list[Price] = []
+        prints: list[PublicPrint] = []
+        for event in events:
+            instrument = self._instruments[event.symbol]
+            if event.kind is Kind.DEPTH:
+                self._books[event.symbol] = (event.bids, event.asks)
+                books.append(Levels20(instrument.pk, event.bids, event.asks, event.at))
+            elif event.kind is Kind.QUOTE:
+                bid, ask = (side[0][0] if side else None for side in (event.bids, event.asks))
+                quotes.append(Price(instrument.pk, bid, ask, event.at))
+            else:
+                prints.append(
+                    PublicPrint(
+                        instrument=instrument,
+                        price=event.price,
+                        quantity=event.quantity,
+                        aggressor=event.aggressor,
+                        traded_at=event.at,
+                    )
+                )
+        store_quotes(quotes)
+        store_books(books)
+        if prints:
+            PublicPrint.objects.bulk_create(prints)
+
+    def _meet(self) -> None:
+        """Let the open orders meet what was shown."""
+        reports = what_the_market_did(self._account)
+        if reports:
+            self._open = None
+            ingest(self._account, reports, by=engine("paper", "the market moved"))
 
     # -- the plan ------------------------------------------------------------------------------------------------
 
@@ -283,11 +306,22 @@ class Rehearsal:
 
     def _drain(self) -> None:
         """Run what is queued or due, in order, here and now."""
-        ring_due_commands()
-        while (row := OrmQ.objects.order_by("id").first()) is not None:
-            row.delete()
-            package = SignedPackage.loads(row.payload)
-            import_string(package["func"])(*package["args"])
+        if self._left_queued:
+            ring_due_commands()
+        while payloads := self._taken_from_queue():
+            for payload in payloads:
+                package = SignedPackage.loads(payload)
+                if package["func"] in _ON_SCHEDULE:
+                    continue
+                self._in_task = True
+                import_string(package["func"])(*package["args"])
+                self._in_task, self._open = False, None
+
+    def _taken_from_queue(self) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(_TAKE)
+            payloads, self._left_queued = cursor.fetchone()
+        return payloads or []
 
     def _tell(self) -> None:
         numbers: dict[UUID | None, int] = {order_id: number for number, order_id in self._orders.items()}

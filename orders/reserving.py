@@ -38,11 +38,10 @@ def set_reservation(order: Order, exchange_order: ExchangeOrder) -> None:
 
     A planned exchange order reserves only what it needs beyond the one whose place it is to take.
     """
-    needed = what_facts_require(order, exchange_order)
-    changes = {**needed, "updated_at": clock.now()}
-    Reservation.objects.update_or_create(
-        exchange_order_id=exchange_order.id, defaults=changes, create_defaults=described(order) | changes
-    )
+    changes = {**what_facts_require(order, exchange_order), "updated_at": clock.now()}
+    # The order's lock makes it the only writer, so that one statement does where there is a row already.
+    if not Reservation.objects.filter(exchange_order_id=exchange_order.id).update(**changes):
+        Reservation.objects.create(exchange_order_id=exchange_order.id, **described(order), **changes)
 
 
 def what_facts_require(order: Order, exchange_order: ExchangeOrder) -> dict[str, Any]:

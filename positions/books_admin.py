@@ -19,6 +19,7 @@ from execution_project.common.admin_filters import by_condition, by_time
 from execution_project.common.admin_values import NONE, Facts, Table, badge, cut, link, wrapping
 from execution_project.common.money import plain
 from positions.aggregates import sum_holdings, total_positions
+from positions.dust import with_dust
 from positions.models import Holding, Position, RealisedPnl
 from positions.shown import ShownHolding, ShownPosition, show_holdings, show_positions
 from positions.totals_admin import TotalsAdmin
@@ -46,11 +47,14 @@ class HoldingAdmin(TotalsAdmin):
             "value",
             "unrealised",
         ),
-        *("realised_pnl", "currency_effect", "lacking", "updated_at"),
+        *("realised_pnl", "currency_effect", "dust", "lacking", "updated_at"),
     )
     list_select_related = ("account", "strategy")
     list_filter = (
         by_condition("standing", "standing", {"held": ("held", ~Q(quantity=0)), "none": ("nothing", Q(quantity=0))}),
+        by_condition(
+            "dust", "too little to sell", {"yes": ("dust", Q(is_dust=True)), "no": ("no dust", Q(is_dust=False))}
+        ),
         *("account", "account__mode", "strategy", "in_suspense"),
     )
     link_filters = ("asset", "asset__exact")
@@ -63,6 +67,10 @@ class HoldingAdmin(TotalsAdmin):
         """Beside the list and the pages: what we own over all exchanges."""
         view = self.admin_site.admin_view(self.owned_view)
         return [path("owned/", view, name="positions_holding_owned"), *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest):  # type: ignore[no-untyped-def]  # django-unfold has no types
+        """With what is too little to be sold."""
+        return with_dust(super().get_queryset(request))
 
     def prepare(self, rows: Sequence[Holding]) -> None:
         """Value them."""
@@ -99,6 +107,11 @@ class HoldingAdmin(TotalsAdmin):
     def unrealised(self, row: Holding) -> str:
         """Value less cost."""
         return cut(_shown(row).unrealised)
+
+    @admin.display(description="dust")
+    def dust(self, row: Holding) -> str:
+        """Whether every pair of it asks for more."""
+        return "dust" if _shown(row).dust else NONE
 
     @admin.display(description="missing")
     def lacking(self, row: Holding) -> str:

@@ -53,6 +53,11 @@ class ShownHolding:
         return words
 
     @property
+    def dust(self) -> bool | None:
+        """Whether it is too little to be sold (``positions.dust``); None where nobody asked, and for the past."""
+        return getattr(self.row, "is_dust", None)
+
+    @property
     def cost(self) -> Decimal | None:
         """None while facts wait for their rate: what is stored is not all of it."""
         return None if self.row.pending else self.row.cost

@@ -53,6 +53,7 @@ class InTransaction(RuntimeError):
 class _Trip:
     latency: Latency
     fault: str
+    clock_offset_ms: int
 
 
 class PaperAdapter:
@@ -140,7 +141,7 @@ class PaperAdapter:
             latency = latency_of(row.seed, row.draws, there, row.ack_ms, row.jitter_ms)
             row.save(update_fields=["draws", "faults"])
         _pass_ms(latency.there_ms)
-        return _Trip(latency, fault)
+        return _Trip(latency, fault, row.clock_offset_ms)
 
     def _carried_out(
         self, prepared: PreparedRequest, trip: _Trip, act: Callable[[Floor, dict[str, str]], tuple[Report, ...]]
@@ -167,8 +168,7 @@ class PaperAdapter:
         if trip.fault in {"reject", "throttled"}:
             raise Refused(trip.fault)
         if self._account.exchange == Exchange.BINANCE:
-            row = terms.row_of(self._account)
-            now_ms = clock.now_ms() + row.clock_offset_ms
+            now_ms = clock.now_ms() + trip.clock_offset_ms
             late = now_ms - prepared.stamp_ms > prepared.recv_window_ms
             if late or prepared.stamp_ms >= now_ms + _STAMP_AHEAD_MS:
                 raise Refused("clock")
@@ -203,7 +203,7 @@ class PaperAdapter:
         if not floor.binance:
             # The answer to an accepted order says nothing of its fills (docs/btcturk.md §2.5).
             return (reading.accepted(order),)
-        trades = [trade for trade in floor.new_trades if trade.order_id == order.pk]
+        trades = [trade for trade in floor.new_trades if trade.order is order]
         return (reading.order_report(order, "paper.place"), *(reading.trade_report(trade) for trade in trades))
 
     def _cancel(self, floor: Floor, parameters: dict[str, str]) -> tuple[Report, ...]:

@@ -14,6 +14,8 @@ from django.http import HttpRequest
 from exchanges.models import PaperAccount, PaperBalance, PaperBook, PaperFlow, PaperOrder, PaperTrade, PublicPrint
 from exchanges.paper.engine import MODEL
 from exchanges.paper.pit import OPEN
+from exchanges.paper.terms import rates_of, volume_of
+from execution_project.common import clock
 from execution_project.common.admin_values import NONE, Facts, Section, Table, amount, badge, link, link_to
 from execution_project.common.money import plain
 from execution_project.common.read_only_admin import ReadOnlyAdmin, show
@@ -66,6 +68,7 @@ class PaperAccountAdmin(_PaperPage):
                     ("money", f"manage.py paper_deposit {name} ASSET AMOUNT --reason …"),
                 ],
             ),
+            *_tiers(row),
             Table(
                 "Balances",
                 ["asset", "free", "locked"],
@@ -92,6 +95,29 @@ class PaperAccountAdmin(_PaperPage):
                 empty="It has not looked at any book yet.",
             ),
         ]
+
+
+def _tiers(row: PaperAccount) -> list[Section]:
+    steps = row.tiers.get("steps", [])
+    if not steps:
+        return []
+    asset, now = row.tiers["asset"], clock.now()
+    rates = rates_of(row, row.account, asset, now)
+    return [
+        Table(
+            "Fee tiers",
+            [f"from volume of 30 days in {asset}", "maker", "taker"],
+            [(volume, maker, taker) for volume, maker, taker in steps],
+            empty="None.",
+        ),
+        Facts(
+            "Tier of now",
+            [
+                ("volume of 30 days", amount(volume_of(row.account, asset, now), asset)),
+                ("maker and taker", f"{plain(rates.maker)}, {plain(rates.taker)}"),
+            ],
+        ),
+    ]
 
 
 def _open_order(row: PaperOrder) -> list[object]:

@@ -19,7 +19,7 @@ from exchanges.capabilities import CAPABILITIES
 from exchanges.matching import EndReason, Fill, Incoming, SelfTrade, Side, TimeInForce
 from exchanges.models import Account, Exchange, Instrument, Mode, PaperAccount, PaperOrder, PaperTrade
 from exchanges.paper import terms
-from exchanges.paper.pit import OPEN, Pit
+from exchanges.paper.pit import OPEN, Pit, has_news
 from exchanges.paper.pricing import Rates, Taken, quote_fee, received_fee, reserve_of_limit
 from exchanges.paper.rules import Asked, NoMarketData, Refused, check_filters
 from exchanges.paper.sizing import market_limit, sized
@@ -46,6 +46,7 @@ class Floor:
         self.binance = account.exchange == Exchange.BINANCE
         self.new_trades: list[PaperTrade] = []
         self._pits: dict[int, Pit] = {}
+        self._stored_numbers = self._numbers()
 
     # -- the market ----------------------------------------------------------------------------------------------
 
@@ -121,8 +122,14 @@ class Floor:
         self._check(pit, asked, ended=0)
         if self._fires(pit, asked.side, asked.stop_price):
             raise Refused("would_trigger")
-        rates = self.rates(instrument.quote_asset)
-        quantity, reserve = sized(pit, asked, self.wallet, rates, binance=self.binance)
+        quantity, reserve = sized(
+            pit,
+            asked,
+            self.wallet,
+            self.rates(instrument.quote_asset),
+            self._reserve_rate(instrument.quote_asset),
+            binance=self.binance,
+        )
         spent = instrument.quote_asset if side is Side.BUY else instrument.base_asset
         if reserve > self.wallet.of(spent).free:
             raise Refused("insufficient_funds")
@@ -150,7 +157,6 @@ class Floor:
             placed_at=self.now,
             updated_at=self.now,
         )
-        order.save()
         pit.orders[order.number] = order
         pit.touched.add(order.number)
         self._lock(order, reserve)
@@ -260,8 +266,11 @@ class Floor:
         return terms.rates_of(self.row, self.account, quote_asset, self.now)
 
     def _reserve(self, order: PaperOrder) -> Decimal:
-        rate = ZERO if self.binance else self.rates(order.instrument.quote_asset).reserve
+        rate = self._reserve_rate(order.instrument.quote_asset)
         return reserve_of_limit(order.side, order.price or ZERO, order.quantity - order.executed, rate)
+
+    def _reserve_rate(self, quote_asset: str) -> Decimal:
+        return ZERO if self.binance else terms.reserve_rate(self.row, quote_asset)
 
     def _lock(self, order: PaperOrder, target: Decimal) -> None:
         """Set aside exactly ``target`` for the order, moving the difference from or to what is free."""
@@ -340,7 +349,11 @@ class Floor:
             pit.store()
         self.wallet.store()
         PaperTrade.objects.bulk_create(self.new_trades)
-        self.row.save(update_fields=["last_order_number", "last_trade_number"])
+        if self._numbers() != self._stored_numbers:
+            self.row.save(update_fields=["last_order_number", "last_trade_number"])
+
+    def _numbers(self) -> tuple[int, int]:
+        return self.row.last_order_number, self.row.last_trade_number
 
 
 _DEFAULT_IN_FORCE = {"LIMIT_MAKER": TimeInForce.GTC, "LIMIT": TimeInForce.GTC, "MARKET": TimeInForce.IOC}
@@ -374,6 +387,8 @@ def floor_of(account: Account) -> Iterator[Floor]:
 
 def advance(account: Account) -> list[PaperTrade]:
     """Let the account's open orders meet what the market has done since; the new trades."""
+    if not has_news(account):
+        return []
     with floor_of(account) as floor:
         floor.catch_up()
     return floor.new_trades

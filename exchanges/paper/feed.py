@@ -16,13 +16,14 @@ from django.conf import settings
 
 from exchanges.models import Account, Mode, PaperOrder, PublicPrint, Quote
 from exchanges.paper.engine import floor_of
-from exchanges.paper.pit import OPEN
+from exchanges.paper.pit import OPEN, has_news
 from exchanges.paper.reading import order_report, trade_report
 from exchanges.quotes import Price, paper_twins, store_quotes
 from exchanges.reports import Report
 from execution_project.common import clock
 
-PRINTS_KEPT = timedelta(days=1)
+PRINTS_KEPT = timedelta(hours=1)
+"""Open orders meet what is new twice a second and a recorder looks every second; nobody looks further back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def note_prints(prints: Iterable[Print]) -> int:
 
 
 def prune_prints() -> int:
-    """Drop public trades of yesterday; how many."""
+    """Drop public trades that everybody has met who will; how many."""
     return PublicPrint.objects.filter(traded_at__lt=clock.now() - PRINTS_KEPT).delete()[0]
 
 
@@ -86,10 +87,11 @@ def accounts_to_match() -> list[Account]:
 
 def what_the_market_did(account: Account) -> tuple[Report, ...]:
     """Let the account's open orders meet the market of now; the orders that moved, with their trades."""
+    if not has_news(account):
+        return ()
     with floor_of(account) as floor:
-        before = {order.pk for order in PaperOrder.objects.filter(account=account, status__in=OPEN)}
         floor.catch_up()
-    moved = [order for order in floor.orders() if order.pk in before and order.updated_at == floor.now]
+    moved = [order for order in floor.orders() if order.updated_at == floor.now]
     return (
         *(order_report(order, "paper.market") for order in moved),
         *(trade_report(trade) for trade in floor.new_trades),

@@ -11,11 +11,11 @@ from django.db import transaction
 from exchanges.models import Account, Instrument, Mode, PaperAccount, PaperFlow
 from exchanges.paper.chance import FAULTS, WRITES
 from exchanges.paper.engine import floor_of
-from exchanges.paper.terms import locked_row
+from exchanges.paper.terms import locked_row, reserve_rate
 from execution_project.common import clock
 from execution_project.common.actors import Actor
 from execution_project.common.events import record
-from execution_project.common.money import plain
+from execution_project.common.money import NotPlainDecimal, parse_decimal, plain
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 
@@ -30,6 +30,8 @@ _WHOLE = {
     "seed": 2**62,
 }
 _CLOCK_MS = 60_000
+_HIGHEST_RATE = Decimal("0.1")
+_MOST_TIERS = 20
 
 
 def move_in(account: Account, asset: str, amount: Decimal, *, reason: str, by: Actor) -> PaperFlow:
@@ -68,6 +70,11 @@ def set_terms(account: Account, terms: Mapping[str, Any], *, reason: str, by: Ac
     by.require(Right.MANAGE_ACCOUNTS)
     refuse_other_modes(account)
     values = {name: _checked(name, value) for name, value in terms.items()}
+    asset = values.get("tiers", {}).get("asset")
+    if asset is not None:
+        pairs = Instrument.objects.filter(exchange=account.exchange, mode=Mode.PAPER, quote_asset=asset)
+        if not pairs.exists():
+            raise _bad("tiers", f"no paper pair of {account.exchange} is quoted in {asset}")
     with transaction.atomic():
         row = locked_row(account)
         if {*_RATES, "tiers"} & set(values) and account.paperorder_set.filter(
@@ -77,9 +84,12 @@ def set_terms(account: Account, terms: Mapping[str, Any], *, reason: str, by: Ac
         for name, value in values.items():
             setattr(row, name, value)
         row.save()
-        account.taker_fee_rate = row.taker_rate * (1 + row.tax_rate)
+        account.taker_fee_rate = reserve_rate(row)
         account.save(update_fields=["taker_fee_rate"])
-        evidence = {"terms": {name: str(value) for name, value in values.items()}, "reason": reason}
+        evidence = {
+            "terms": {name: value if name == "tiers" else str(value) for name, value in values.items()},
+            "reason": reason,
+        }
         record("account.paper_terms", "account", account.name, by, evidence=evidence)
     return row
 
@@ -93,10 +103,7 @@ def refuse_other_modes(account: Account) -> None:
 def _checked(name: str, value: Any) -> Any:
     """Raises ``Problem`` (400)."""
     if name in _RATES:
-        rate = _fraction(name, value)
-        if rate > Decimal("0.1") and name != "tax_rate":
-            raise _bad(name, "at most 0.1")
-        return rate
+        return _fraction(name, value) if name == "tax_rate" else _fee(name, value)
     if name in _WHOLE and isinstance(value, int) and 0 <= value <= _WHOLE[name]:
         return value
     if name == "clock_offset_ms" and isinstance(value, int) and abs(value) <= _CLOCK_MS:
@@ -124,16 +131,38 @@ def _fraction(name: str, value: Any) -> Decimal:
     return rate
 
 
+def _fee(name: str, value: Any) -> Decimal:
+    rate = _fraction(name, value)
+    if rate > _HIGHEST_RATE:
+        raise _bad(name, f"at most {_HIGHEST_RATE}")
+    return rate
+
+
 def _tiers(value: Any) -> dict[str, Any]:
+    """Tiers as they are stored; nothing for none. Raises ``Problem`` (400)."""
     if not value:
         return {}
-    steps = [
-        [str(Decimal(volume)), *(str(_fraction("tiers", rate)) for rate in rates)] for volume, *rates in value["steps"]
-    ]
-    volumes = [Decimal(step[0]) for step in steps]
-    if volumes != sorted(set(volumes)) or any(len(step) != 3 for step in steps):
-        raise _bad("tiers", "steps of volume, maker and taker rate, lowest volume first")
-    return {"asset": str(value["asset"]), "steps": steps}
+    shape = f"an asset, and 1 to {_MOST_TIERS} steps of volume, maker and taker rate, lowest volume first"
+    asset, steps = (value.get("asset"), value.get("steps")) if isinstance(value, Mapping) else (None, None)
+    if not isinstance(asset, str) or not asset or not isinstance(steps, list) or not 1 <= len(steps) <= _MOST_TIERS:
+        raise _bad("tiers", shape)
+    if any(not isinstance(step, list | tuple) or len(step) != 3 for step in steps):
+        raise _bad("tiers", shape)
+    volumes = [_volume(volume) for volume, _, _ in steps]
+    if volumes != sorted(set(volumes)):
+        raise _bad("tiers", shape)
+    rates = [[plain(_fee("tiers", rate)) for rate in (maker, taker)] for _, maker, taker in steps]
+    return {"asset": asset, "steps": [[plain(volume), *pair] for volume, pair in zip(volumes, rates, strict=True)]}
+
+
+def _volume(text: Any) -> Decimal:
+    try:
+        volume = parse_decimal(text)
+    except NotPlainDecimal as error:
+        raise _bad("tiers", f"volume {text!r}: {error}") from error
+    if volume < 0:
+        raise _bad("tiers", "a volume is not negative")
+    return volume
 
 
 def _fault(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class PaperBook(models.Model):
 
 
 class PublicPrint(models.Model):
-    """A public trade of an instrument in mode paper, as the market feed or a recording brought it; pruned after a day.
+    """A public trade of an instrument in mode paper, as the market feed or a recording brought it; kept an hour.
 
     ``aggressor``: the side that took. ``trade_id``: the exchange's, by which a trade that is heard twice is one.
     """

@@ -12,10 +12,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.db import connection
 from django.db.models import Max
 
 from exchanges.matching import Book, Fill, Level, Side
 from exchanges.models import Account, Depth, Instrument, PaperBook, PaperOrder, PublicPrint
+from execution_project.common import clock
 from execution_project.common.money import plain
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,34 @@ OPEN = ("open", "partially_filled")
 MAX_DEPTH_AGE = timedelta(seconds=2)
 """A book that nobody confirmed since is no market to trade in (docs/paper.md §2)."""
 PRINTS_AT_ONCE = 1000
+_NEWS = """
+SELECT EXISTS (
+  SELECT 1
+    FROM (SELECT instrument_id, min(cancel_at) AS ends_at FROM exchanges_paperorder
+           WHERE account_id = %(account)s AND status = ANY(%(open)s) GROUP BY instrument_id) o
+    LEFT JOIN exchanges_paperbook b ON b.account_id = %(account)s AND b.instrument_id = o.instrument_id
+    LEFT JOIN exchanges_depth d ON d.instrument_id = o.instrument_id
+   WHERE b.id IS NULL OR o.ends_at <= %(now)s
+      OR EXISTS (SELECT 1 FROM exchanges_paperorder w
+                  WHERE w.account_id = %(account)s AND w.instrument_id = o.instrument_id AND w.waits
+                    AND w.status = ANY(%(open)s)
+                    AND CASE w.side WHEN 'BUY' THEN b.last_price >= w.stop_price ELSE b.last_price <= w.stop_price END)
+      OR EXISTS (SELECT 1 FROM exchanges_publicprint p WHERE p.instrument_id = o.instrument_id AND p.id > b.last_print)
+      OR (d.instrument_id IS NOT NULL
+          AND (jsonb_path_query_array(b.bids, '$[*][0, 1]') <> jsonb_path_query_array(d.bids, '$[*][0, 1]')
+               OR jsonb_path_query_array(b.asks, '$[*][0, 1]') <> jsonb_path_query_array(d.asks, '$[*][0, 1]'))))
+"""
+
+
+def has_news(account: Account) -> bool:
+    """Whether there is anything that the account's open orders have not met yet: a public trade, another book, a price
+    that own fills brought to a stop, a promised cancel that is due.
+
+    Asked without a lock: what comes meanwhile is met by the next look.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_NEWS, {"account": account.pk, "open": list(OPEN), "now": clock.now()})
+        return bool(cursor.fetchone()[0])
 
 
 class Pit:
@@ -35,6 +65,7 @@ class Pit:
         self._owner = account.name
         row = PaperBook.objects.filter(account=account, instrument=instrument).first()
         self.row = row or PaperBook(account=account, instrument=instrument, last_print=_newest_print(instrument))
+        self._stored = None if row is None else self._kept()
         self._depth: Depth | None = None
         self.book = Book(queue_model=True)
         self.book.remember(Side.BUY, _triples(self.row.bids))
@@ -43,8 +74,12 @@ class Pit:
         self.orders = {order.number: order for order in found.order_by("worked_at", "number")}
         self.touched: set[int] = set()
         for order in self.orders.values():
+            order.instrument = instrument
             if not order.waits:
                 self.rest(order, order.ahead)
+
+    def _kept(self) -> tuple[list[Any], list[Any], Decimal | None, int]:
+        return self.row.bids, self.row.asks, self.row.last_price, self.row.last_print
 
     def rest(self, order: PaperOrder, ahead: Decimal | None = None) -> None:
         """Put an open order on the book at its price."""
@@ -139,7 +174,9 @@ class Pit:
         self.touched.clear()
         bids, asks = self.book.shown(Side.BUY), self.book.shown(Side.SELL)
         self.row.bids, self.row.asks = _as_json(bids), _as_json(asks)
-        self.row.save()
+        if self._kept() != self._stored:
+            self.row.save()
+            self._stored = self._kept()
 
 
 def _newest_print(instrument: Instrument) -> int:

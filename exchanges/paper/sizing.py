@@ -14,11 +14,13 @@ from execution_project.common.money import CONTEXT
 ZERO = Decimal(0)
 
 
-def sized(pit: Pit, asked: Asked, wallet: Wallet, rates: Rates, *, binance: bool) -> tuple[Decimal, Decimal]:
-    """Quantity in base, and the amount to set aside in the asset that is spent."""
+def sized(
+    pit: Pit, asked: Asked, wallet: Wallet, rates: Rates, reserve_rate: Decimal, *, binance: bool
+) -> tuple[Decimal, Decimal]:
+    """Quantity in base, and the amount to set aside in the asset that is spent. ``rates`` hold now; ``reserve_rate`` is
+    the most that a fee on top of a buy may come to later."""
     if asked.price is not None and asked.quantity is not None:
-        quote_rate = ZERO if binance else rates.reserve
-        return asked.quantity, reserve_of_limit(asked.side, asked.price, asked.quantity, quote_rate)
+        return asked.quantity, reserve_of_limit(asked.side, asked.price, asked.quantity, reserve_rate)
     if not binance:
         return _at_market_of_btcturk(pit, asked, rates)
     side = Side(asked.side)

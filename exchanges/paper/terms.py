@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
+from typing import Any
 
 from django.db.models import Sum
 
@@ -45,13 +47,37 @@ def rates_of(row: PaperAccount, account: Account, quote_asset: str, now: datetim
     steps = row.tiers.get("steps", [])
     if not steps or row.tiers.get("asset") != quote_asset:
         return Rates(row.maker_rate, row.taker_rate, row.tax_rate)
-    traded = PaperTrade.objects.filter(
-        account=account, instrument__quote_asset=quote_asset, traded_at__gt=now - TIER_WINDOW, traded_at__lte=now
-    ).aggregate(total=Sum("quote_quantity"))["total"]
-    reached = [step for step in steps if Decimal(step[0]) <= (traded or Decimal(0))]
+    traded = volume_of(account, quote_asset, now)
+    reached = [step for step in steps if Decimal(step[0]) <= traded]
     if not reached:
         return Rates(row.maker_rate, row.taker_rate, row.tax_rate)
     return Rates(Decimal(reached[-1][1]), Decimal(reached[-1][2]), row.tax_rate)
+
+
+def volume_of(account: Account, quote_asset: str, now: datetime) -> Decimal:
+    """What the account traded against a quote asset in the 30 days before ``now``."""
+    traded: Decimal | None = PaperTrade.objects.filter(
+        account=account, instrument__quote_asset=quote_asset, traded_at__gt=now - TIER_WINDOW, traded_at__lte=now
+    ).aggregate(total=Sum("quote_quantity"))["total"]
+    return traded or Decimal(0)
+
+
+def tiers_in_words(tiers: Mapping[str, Any]) -> str:
+    """Stored tiers as a sentence would have them: ``from 100 USDT 0.0005 maker, 0.0008 taker; …``."""
+    steps = [
+        f"from {volume} {tiers['asset']} {maker} maker, {taker} taker"
+        for volume, maker, taker in tiers.get("steps", [])
+    ]
+    return "; ".join(steps) or "none"
+
+
+def reserve_rate(row: PaperAccount, quote_asset: str | None = None) -> Decimal:
+    """What a buy that pays its fee in the quote asset may cost beyond price × quantity, as a fraction, whatever tier
+    holds and whoever takes when it fills. Without ``quote_asset``: in any."""
+    steps = row.tiers.get("steps", []) if quote_asset in {None, row.tiers.get("asset")} else []
+    highest = max(row.maker_rate, row.taker_rate, *(Decimal(rate) for _, *rates in steps for rate in rates))
+    rate: Decimal = highest * (1 + row.tax_rate)
+    return rate
 
 
 def value_in_bnb(asset: str, amount: Decimal, now: datetime) -> Decimal | None:

@@ -4,6 +4,7 @@ row."""
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cached_property
 
 from exchanges.models import Account, PaperBalance
 
@@ -15,8 +16,11 @@ class Wallet:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._rows = {row.asset: row for row in PaperBalance.objects.filter(account=account)}
         self._touched: set[str] = set()
+
+    @cached_property
+    def _rows(self) -> dict[str, PaperBalance]:
+        return {row.asset: row for row in PaperBalance.objects.filter(account=self._account)}
 
     def of(self, asset: str) -> PaperBalance:
         """The asset's row, to be changed through ``move`` alone."""

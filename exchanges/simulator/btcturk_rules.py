@@ -111,11 +111,11 @@ PAIRS: tuple[PairRules, ...] = (
     _pair(1, "BTC", "TRY", "3000000", has_fraction=False, depth="0.5", minimum="99.91", arrow="10"),
     _pair(2, "ETH", "TRY", "150000", has_fraction=False, depth="10", minimum="99.91", arrow="1"),
     _pair(
-        3, "USDT", "TRY", "42.00", has_fraction=True, depth="50000", minimum="99.91", arrow="0.01", numerator_scale=6
+        3, "USDT", "TRY", "50.00", has_fraction=True, depth="50000", minimum="99.91", arrow="0.01", numerator_scale=6
     ),
     _pair(4, "AAVE", "TRY", "6300.00", has_fraction=True, depth="40", minimum="99.91", arrow="0.01", amount_scale=4),
-    _pair(5, "BTC", "USDT", "71000", has_fraction=False, depth="0.5", minimum="0.9", arrow="1"),
-    _pair(6, "ETH", "USDT", "3550.00", has_fraction=True, depth="10", minimum="0.9", arrow="0.01"),
+    _pair(5, "BTC", "USDT", "60000", has_fraction=False, depth="0.5", minimum="0.9", arrow="1"),
+    _pair(6, "ETH", "USDT", "3000.00", has_fraction=True, depth="10", minimum="0.9", arrow="0.01"),
 )
 
 ASSETS: dict[str, tuple[str, int]] = {

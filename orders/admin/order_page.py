@@ -39,6 +39,7 @@ from execution_project.common.admin_values import (
 from execution_project.common.models import Event
 from execution_project.common.money import plain
 from orders.absence import Judged, judged_by_the_last
+from orders.effect import effect_of
 from orders.models import AbsenceEvidence, Attempt, Command, ExchangeOrder, Order
 from positions.models import Fill
 from risk.models import Decision, Reservation
@@ -181,7 +182,7 @@ def _sections(
     rounds: Sequence[AbsenceEvidence],
 ) -> list[Section]:
     return [
-        _request(order),
+        _request(order, next((each for each in decisions if each.id == order.decision_id), None)),
         Table(
             "Exchange orders",
             ["gen", "client order id", "exchange order id", "quantity", "price", "reported", "filled", "booked"],
@@ -243,7 +244,8 @@ def _answered(answer: dict[str, Any]) -> str:
     return str(answer.get("error") or f"HTTP {answer.get('http_status')}")
 
 
-def _request(order: Order) -> Facts:
+def _request(order: Order, decision: Decision | None) -> Facts:
+    effect = effect_of(decision)
     quote_asset = order.instrument.quote_asset
     facts: list[tuple[str, object]] = [
         ("id", code(str(order.id))),
@@ -260,6 +262,7 @@ def _request(order: Order) -> Facts:
             else [("sent as", f"LIMIT IOC at {amount(order.protection_price, quote_asset)}")]
         ),
         ("reduce only", yes_no(order.reduce_only)),
+        ("effect on exposure", NONE if effect is None else effect.label),
         ("asked by", order.created_by),
         ("idempotency key", code(order.idempotency_key)),
         ("origin", order.origin),

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from exchanges.models import Exchange, Mode
 from execution_project.common.api.fields import DecimalString
 from orders.api.kills import KillEpisodeSerializer
+from orders.effect import Effect
 from orders.lifecycle import ENDED_AS, CommandStatus, OrderStatus
 from orders.models import AbsenceVerdict, AttemptKind, CommandKind, OrderType, Origin, ReplaceMethod, Side, TimeInForce
 from positions.api.documents import FillSerializer
@@ -39,6 +40,14 @@ class OrderSerializer(serializers.Serializer[Any]):
         allow_null=True, help_text="Of a MARKET order that is sent as LIMIT IOC, as its account says: the limit."
     )
     reduce_only = serializers.BooleanField()
+    effect = serializers.ChoiceField(
+        choices=Effect.values,
+        allow_null=True,
+        help_text=(
+            "On exposure, as its decision knew it: a sale, for a cash asset, of no more than was available reduces."
+            " null: found at the exchange, without a decision."
+        ),
+    )
     status = serializers.ChoiceField(choices=OrderStatus.values)
     ended_as = serializers.ChoiceField(choices=sorted(ENDED_AS), allow_null=True, help_text="Kept when it is settled.")
     reason = serializers.CharField(allow_blank=True, help_text="A stable code: why it was denied, rejected or ended.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from execution_project.common.clock import rfc3339
 from execution_project.common.models import Event
 from execution_project.common.money import plain, plain_or_none
 from orders.absence import Judged
+from orders.effect import Effect, effect_of, effects_of
 from orders.history import History
 from orders.models import Attempt, Command, ExchangeOrder, Order
 from positions.api.documents import fill_document
@@ -22,6 +23,17 @@ ANSWER_SHOWN = ("call", "path", "parameters", "http_status", "error", "character
 
 
 def order_document(order: Order, reader: Principal | None = None) -> dict[str, Any]:
+    """An order by itself; ``order_as`` where its effect is known already."""
+    return order_as(order, effects_of([order]).get(order.id), reader)
+
+
+def order_documents(orders: Sequence[Order], reader: Principal | None = None) -> list[dict[str, Any]]:
+    """Orders of one page."""
+    effects = effects_of(orders)
+    return [order_as(order, effects.get(order.id), reader) for order in orders]
+
+
+def order_as(order: Order, effect: Effect | None, reader: Principal | None = None) -> dict[str, Any]:
     """An order. Quantities in base, quotes in quote asset, all decimals as strings, times RFC 3339 in UTC.
 
     ``reader``: a bound key is not told how much of wider limits is used; None: everything.
@@ -43,6 +55,7 @@ def order_document(order: Order, reader: Principal | None = None) -> dict[str, A
         "time_in_force": order.time_in_force,
         "protection_price": plain_or_none(order.protection_price),
         "reduce_only": order.reduce_only,
+        "effect": None if effect is None else effect.value,
         "status": str(order.status),
         "ended_as": order.ended_as,
         "reason": order.reason,
@@ -148,7 +161,7 @@ def order_with_history(order: Order, history: History, reader: Principal | None 
     """An order with all that is on record about it. Requests and answers of attempts are as stored: redacted."""
     rows = {row.id: row for row in history.exchange_orders}
     return {
-        **order_document(order, reader),
+        **order_as(order, effect_of(history.decision), reader),
         "exchange_orders": [_exchange_order(row) for row in history.exchange_orders],
         "commands": [_command(command) for command in history.commands],
         "fills": [fill_document(fill) for fill in history.fills],

@@ -23,11 +23,12 @@ from execution_project.common.money import plain
 from execution_project.common.problems import Problem
 from execution_project.common.rights import Right
 from orders.api import schema
-from orders.api.documents import order_document, order_with_history
+from orders.api.documents import order_as, order_document, order_documents, order_with_history
 from orders.api.kills import kill_document
 from orders.api.serializers import PlaceOrderSerializer, ReplaceOrderSerializer
 from orders.api.waiting import parse_wait, wait_until_decided
 from orders.canceling import cancel_all, cancel_scope, request_cancel
+from orders.effect import effect_of
 from orders.history import history_of
 from orders.killing import kill
 from orders.lifecycle import ENDED, ENDED_AS, UNDECIDED, OrderStatus
@@ -36,6 +37,7 @@ from orders.placing import account_for, order_of, place, registered_strategy, re
 from orders.replacing import request_replace
 from risk.api.decision_documents import decision_document, first_breach
 from risk.api.scopes import ScopeRequest
+from risk.models import Decision
 from risk.trading_state import halt
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -95,11 +97,16 @@ def _filtered(orders: QuerySet[Order], query: Mapping[str, str]) -> QuerySet[Ord
     return orders.filter(**{lookup: value for lookup, value in wanted.items() if value is not None})
 
 
-def _order_answer(request: Request, order: Order, status: int, *, replayed: bool = False) -> Response:
+def _order_answer(
+    request: Request, order: Order, status: int, *, decision: Decision | None = None, replayed: bool = False
+) -> Response:
+    """``decision``: the order's own, where it is at hand."""
     headers = {"Location": f"/api/exec/order/{order.id}", "ETag": f'"{order.version}"'}
     if replayed:
         headers["Idempotent-Replay"] = "true"
-    return Response(order_document(order, principal_of(request)), status=status, headers=headers)
+    reader = principal_of(request)
+    document = order_document(order, reader) if decision is None else order_as(order, effect_of(decision), reader)
+    return Response(document, status=status, headers=headers)
 
 
 class PlaceOrderView(APIView):
@@ -133,12 +140,18 @@ class PlaceOrderView(APIView):
                 422,
                 placed.order.reason,
                 first_breach(decision)["detail"],
-                members={"order": order_document(placed.order, principal), "decision": decision},
+                members={"order": order_as(placed.order, effect_of(placed.decision), principal), "decision": decision},
                 headers={"Idempotent-Replay": "true"} if placed.replayed else None,
             )
         moved = wait_until_decided(placed.order.id, wait)
         order = moved or placed.order
-        return _order_answer(request, order, 202 if order.status in UNDECIDED else 200, replayed=placed.replayed)
+        return _order_answer(
+            request,
+            order,
+            202 if order.status in UNDECIDED else 200,
+            decision=placed.decision,
+            replayed=placed.replayed,
+        )
 
 
 class OrderView(APIView):
@@ -214,7 +227,7 @@ class OrdersView(APIView):
         principal = principal_of(request)
         orders = principal.narrow(Order.objects.select_related("account", "instrument", "strategy"))
         found, after = page(_filtered(orders, query), query)
-        return Response({"orders": [order_document(order, principal) for order in found], "next": after})
+        return Response({"orders": order_documents(found, principal), "next": after})
 
     @schema.CANCEL_ORDERS
     def delete(self, request: Request) -> Response:

@@ -89,6 +89,8 @@ def _head(document: Document) -> Iterator[str]:
     yield from _wrapped(request_line(document), 2)
     where = f"{document['account']}, {document['exchange']} {document['mode']}"
     yield from _wrapped(f"on {where}, strategy {document['strategy'] or 'none'}", 2)
+    if document["effect"] is not None:
+        yield from _wrapped(f"{document['effect']} exposure, as its decision knew it", 2)
     if document["origin"] != "engine":
         yield from _wrapped(f"{document['origin']}: found at the exchange, it passed no gate here", 2)
     yield from _wrapped(f"now {state_line(document)}", 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -15,7 +16,7 @@ from exchanges.models import Exchange, Mode
 from execution_project.common.api.authentication import principal_of
 from execution_project.common.api.fields import DecimalString
 from execution_project.common.api.paging import page
-from execution_project.common.api.query import PAGING, choice_of, flag_of, read_query, time_of
+from execution_project.common.api.query import PAGING, choice_of, flag_of, invalid, read_query, time_of
 from execution_project.common.api.schema import AFTER, LIMIT, WITH_PAGES, operation, parameter
 from execution_project.common.clock import rfc3339
 from execution_project.common.money import plain, plain_or_none
@@ -25,6 +26,7 @@ from positions.api.documents import AS_OF as AS_OF_HELP
 from positions.api.documents import MISSING, NEXT, time_or_none
 from positions.api.moments import AS_OF, refuse_paging, within_books
 from positions.as_of import holdings_at
+from positions.dust import with_dust
 from positions.marks import Rate
 from positions.models import Holding
 from positions.shown import ShownHolding, show_holdings
@@ -85,6 +87,13 @@ class HoldingSerializer(serializers.Serializer[Any]):
     mark = MarkSerializer(allow_null=True, help_text="null: there is no fresh quote on any way to the currency.")
     pending = serializers.IntegerField(help_text="Facts that moved the quantity and wait for a rate.")
     missing = serializers.ListField(child=serializers.CharField(), help_text=MISSING)
+    dust = serializers.BooleanField(
+        allow_null=True,
+        help_text=(
+            "Too little to be sold by itself: below the least quantity, or at the bid below the least value, of every"
+            " pair that sells the asset. null with `as_of`."
+        ),
+    )
     restating = serializers.BooleanField(
         help_text="A late fact came in: quantities are right, cost and profit are those of before."
     )
@@ -112,6 +121,7 @@ def holding_document(shown: ShownHolding) -> dict[str, Any]:
         "mark": mark_document(shown.rate),
         "pending": row.pending,
         "missing": shown.missing,
+        "dust": shown.dust,
         "restating": shown.restating,
         "updated_at": rfc3339(row.updated_at),
     }
@@ -192,6 +202,7 @@ HOLDINGS = operation(
         parameter("asset", "Of this asset only."),
         parameter("strategy", "Of this strategy only."),
         parameter("zero", "`false` leaves out what is zero now.", enum=["true", "false"]),
+        parameter("dust", "`true`: only what is too little to be sold; `false`: without it.", enum=["true", "false"]),
         parameter(
             "aggregate", "Sums per group instead, on one page: without limit and after.", enum=sorted(HOLDING_GROUPINGS)
         ),
@@ -222,7 +233,7 @@ class HoldingsView(APIView):
     def get(self, request: Request) -> Response:
         """Holdings per (account, asset, strategy) with their worth at the mark, or with ``aggregate`` their sums; now,
         or with ``as_of`` by the facts up to then."""
-        query = read_query(request, (*_NAMES, "zero", "aggregate", "as_of", *PAGING))
+        query = read_query(request, (*_NAMES, "zero", "dust", "aggregate", "as_of", *PAGING))
         choice_of(query, "mode", Mode.values)
         choice_of(query, "exchange", Exchange.values)
         grouping = choice_of(query, "aggregate", sorted(HOLDING_GROUPINGS))
@@ -231,6 +242,12 @@ class HoldingsView(APIView):
         rows = rows.filter(**{lookup: query[name] for name, lookup in _NAMES.items() if name in query})
         if flag_of(query, "zero") is False:
             rows = rows.exclude(quantity=0)
+        dust = flag_of(query, "dust")
+        if dust is not None and as_of is not None:
+            raise invalid("dust", "it is known of now only: leave out as_of.")
+        if as_of is None:
+            rows = with_dust(rows)
+            rows = rows if dust is None else rows.filter(Q(is_dust=dust))
         rows = within_books(request, query, rows, as_of).select_related("account", "strategy")
         if grouping is None:
             found, after = page(rows, query, key="id")

@@ -14,7 +14,9 @@ from django.core.management import call_command
 
 from exchanges.paper.recording import read
 from execution_project.common import installation
-from orders.rehearsal import Rehearsal, Result, seeded_plan
+from orders.management.commands.replay_market import summary
+from orders.rehearsal import Rehearsal, Result
+from orders.rehearsal_plan import seeded_plan
 from tests.bench.frame import Bench, table
 from tests.exchanges.paper.recordings import START, write_recording
 
@@ -51,4 +53,5 @@ def run(bench: Bench, rounds: int) -> None:
         ["ratio", "", "", f"{whole.seconds / bare.seconds:.2f}", "", ""],
     ]
     table(["recording", "orders", "trades", "seconds", "events/s", "orders/s"], rows)
-    print(f"\n{SECONDS} s of market, {lines} lines, {path.stat().st_size} bytes; peak memory {peak_mb} MB")
+    print(f"\n{summary(whole)} Refused: {whole.refused or 'none'}.")
+    print(f"{SECONDS} s of market, {lines} lines, {path.stat().st_size} bytes; peak memory {peak_mb} MB")

@@ -259,13 +259,21 @@ def test_an_instrument_is_found_by_symbol_in_any_case(administrator: Client) -> 
 
 
 def test_the_paper_exchange_shows_its_terms_orders_balances_and_what_was_taken_of_its_book() -> None:
-    venue = Venue()
+    venue = Venue(tiers={"asset": "USDT", "steps": [["100", "0.0005", "0.0008"]]})
     with clock.using(venue.clock):
         venue.place("BUY", "MARKET", "1.5")
         order = venue.place("BUY", "LIMIT", "1", "99")
     desk = signed_in("auditor")
     page = text_of(desk.get(reverse("admin:exchanges_paperaccount_change", args=[venue.account.pk])))
-    for words in (f"Paper exchange of {venue.account.name}", MODEL, "set_paper_terms", "in front of it", "#2"):
+    for words in (
+        f"Paper exchange of {venue.account.name}",
+        MODEL,
+        "set_paper_terms",
+        "in front of it",
+        "#2",
+        "Fee tiers",
+        "0.0008",
+    ):
         assert words in page, words
     book = PaperBook.objects.get()
     page = text_of(desk.get(reverse("admin:exchanges_paperbook_change", args=[book.pk])))

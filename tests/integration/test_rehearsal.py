@@ -12,7 +12,8 @@ from django.core.management import call_command
 from exchanges.paper.recording import read
 from execution_project.common import installation
 from orders.models import Attempt, Command, Order
-from orders.rehearsal import Rehearsal, Result, seeded_plan
+from orders.rehearsal import Rehearsal, Result
+from orders.rehearsal_plan import seeded_plan
 from positions.models import Fill
 from tests.commands import run
 from tests.exchanges.paper.recordings import START, write_recording

@@ -66,6 +66,32 @@ def decided_order(**values: Any) -> Order:
 # ---------------------------------------------------------------------------------------------------------- lists
 
 
+def test_every_order_says_what_it_does_to_exposure() -> None:
+    """A buy increases; a sale of what is held reduces, however it is marked; more than is held is not sold."""
+    account = funded_account(USDT="1000", BTC="0.002")
+    placed = {
+        side: decided_order(account=account, idempotency_key=side, side=side, **more)
+        for side, more in (("BUY", {}), ("SELL", {"quantity": "0.0015"}))
+    }
+    headers = {"Idempotency-Key": "more"}
+    body = {**BODY, "account": account.name, "side": "SELL", "quantity": "0.0015"}
+    status, refused, _ = call("POST", "order", body, **headers)
+    assert (status, refused["order"]["effect"], refused["code"]) == (422, "increases", "INSUFFICIENT_FUNDS")
+    found = OrderFactory(account=account, origin="external", decision_id=None)
+    _, listing, _ = call("GET", "orders")
+    told = {order["id"]: order["effect"] for order in listing["orders"]}
+    assert told == {
+        str(placed["BUY"].id): "increases",
+        str(placed["SELL"].id): "reduces",
+        refused["order"]["id"]: "increases",
+        str(found.id): None,
+    }
+    for order in told:
+        assert call("GET", f"order/{order}")[1]["effect"] == told[order]
+    _, canceled, _ = call("DELETE", f"order/{placed['SELL'].id}")
+    assert canceled["effect"] == "reduces"
+
+
 @pytest.mark.parametrize(
     ("query", "wanted"),
     [
@@ -144,7 +170,7 @@ def test_a_list_takes_the_same_statements_however_long_it_is() -> None:
         with CaptureQueriesContext(connection) as queries:
             assert len(listed(key=key)) >= more
         counts.append(len(queries))
-    assert counts[0] == counts[1] == 2, "the key, the page"
+    assert counts[0] == counts[1] == 3, "the key, the page, what its decisions said"
 
 
 # ---------------------------------------------------------------------------------------------------------- one order

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from exchanges.models import Account
 from positions.models import Inventory
 from tests.factories import AccountFactory, HoldingFactory, QuoteFactory, StrategyFactory, api_key
-from tests.positions.books import START, book, mark, pair, posted, trade
+from tests.positions.books import START, after, book, mark, pair, posted, trade
 from tests.processes import ROOT
 from tests.reading import pages, read
 
@@ -94,6 +94,7 @@ def test_a_holding_says_what_it_cost_and_what_it_is_worth(account: Account) -> N
         },
         "pending": 0,
         "missing": [],
+        "dust": False,
         "restating": False,
     }
 
@@ -104,6 +105,34 @@ def test_a_missing_mark_and_a_pending_cost_are_null_with_words(account: Account)
     names = ("quantity", "cost", "average_cost", "value", "unrealised_pnl", "mark", "pending")
     assert tuple(row[name] for name in names) == ("2", None, None, None, None, None, 1)
     assert row["missing"] == ["mark of ETH@binance", "cost of ETH@binance"]
+
+
+def test_dust_is_what_every_pair_asks_more_of(account: Account) -> None:
+    """A pair's least quantity is 0.00001, its least value 5 USDT."""
+    held = {"BTC": ("0.00009", 60_000), "XRP": ("2", 2), "SOL": ("0.05", 100), "YFI": ("0.000009", 900_000)}
+    for asset, (quantity, bid) in held.items():
+        posted(account, "deposit", asset, quantity, value=D(1))
+        QuoteFactory(instrument=pair(asset), bid=D(bid), ask=D(bid + 1))
+    posted(account, "deposit", "ETH", "1", value=D(1))
+    pair("ETH")
+    posted(account, "deposit", "USDT", "0.5")
+
+    def named(**query: Any) -> list[str]:
+        return sorted(row["asset"] for row in holdings(**query))
+
+    assert named(dust="true") == ["XRP", "YFI"], "0.00009 BTC are 5.4 USDT, 0.05 SOL are 5 USDT; of ETH nobody knows"
+    assert named(dust="false") == ["BTC", "ETH", "SOL", "USDT"]
+    assert sorted(row["asset"] for row in holdings() if row["dust"]) == ["XRP", "YFI"]
+    other = pair("XRP", "TRY")
+    QuoteFactory(instrument=other, bid=D(80), ask=D(81))
+    assert named(dust="true") == ["YFI"], "160 TRY are enough for the other pair"
+    other.is_trading = False
+    other.save()
+    assert named(dust="true") == ["XRP", "YFI"]
+    assert read("holdings", dust="true", aggregate="asset")["sums"][0]["group"] == {"asset": "XRP"}
+    assert {row["dust"] for row in holdings(as_of=after(60).isoformat())} == {None}
+    refused = read("holdings", status=400, dust="true", as_of=after(60).isoformat())
+    assert "as_of" in refused["detail"]
 
 
 def test_what_was_sold_unseen_stands_in_suspense(account: Account) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from exchanges.models import Account
 from positions.models import Holding, PostingKind
-from tests.factories import AccountFactory
+from tests.factories import AccountFactory, QuoteFactory
 from tests.positions.books import book, held, mark, pair, posted, text, trade
 from tests.positions.test_classifying import balanced, classified, transfer
+from tests.reading import read
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -42,6 +43,18 @@ def test_complaint_14_a_residue_keeps_its_cost_and_asks_for_nothing() -> None:
     assert quantity == "0.00099999"
     assert cost == text(D(100) - (D(100) * D("0.999") / D("0.99999999")).quantize(D("1E-18"), "ROUND_DOWN"))
     assert average.startswith("100.000001")
+
+
+def test_complaint_14_a_residue_is_reported_as_dust_until_it_can_be_sold() -> None:
+    account = AccountFactory()
+    btc = pair("BTC")
+    QuoteFactory(instrument=btc, bid=D(60_000), ask=D(60_001))
+    posted(account, "deposit", "USDT", "1000")
+    book(account, btc, trade(1, "BUY", "0.01", "60000", "0.00001 BTC"), trade(2, "SELL", "0.00992", "60000"))
+    (row,) = read("holdings", dust="true")["holdings"]
+    assert (row["asset"], row["quantity"], row["value"]) == ("BTC", "0.00007", "4.2")
+    book(account, btc, trade(3, "BUY", "0.001", "60000"))
+    assert read("holdings", dust="true")["holdings"] == []
 
 
 def test_complaint_15_dust_that_was_converted_leaves_the_books_at_its_value() -> None:

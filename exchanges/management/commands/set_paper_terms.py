@@ -9,8 +9,9 @@ from django.core.management.base import CommandParser
 from exchanges.management.account_command import AccountCommand
 from exchanges.paper.chance import FAULTS, WRITES
 from exchanges.paper.flows import set_terms
+from exchanges.paper.terms import tiers_in_words
 from execution_project.common.actors import command
-from execution_project.common.management_command import Refused
+from execution_project.common.management_command import ExitCode, Refused
 
 _WHOLE = {
     "submit_ms": "ms a placement takes to arrive",
@@ -38,6 +39,15 @@ class Command(AccountCommand):
             parser.add_argument(f"--{name}", metavar="FRACTION")
         parser.add_argument("--bnb-fees", choices=["on", "off"])
         parser.add_argument(
+            "--tier",
+            action="append",
+            default=[],
+            metavar="VOLUME:MAKER:TAKER",
+            help="rates from this volume of 30 days on; all tiers together, lowest volume first",
+        )
+        parser.add_argument("--tier-asset", metavar="ASSET", help="quote asset in which the volume of tiers is counted")
+        parser.add_argument("--no-tiers", action="store_true", help="the rates alone, whatever is traded")
+        parser.add_argument(
             "--fault",
             action="append",
             default=[],
@@ -54,6 +64,8 @@ class Command(AccountCommand):
         terms: dict[str, Any] = {name: options[name] for name in names if options[name] is not None}
         if options["bnb_fees"] is not None:
             terms["bnb_fees"] = options["bnb_fees"] == "on"
+        if options["tier"] or options["tier_asset"] or options["no_tiers"]:
+            terms["tiers"] = _tiers(options)
         if options["fault"]:
             terms["faults"] = [_fault(text) for text in options["fault"]]
         if options["fault_rate"]:
@@ -62,8 +74,20 @@ class Command(AccountCommand):
             raise Refused("NOTHING_TO_CHANGE", "Say what to change.")
         with self.rehearsal():
             set_terms(account, terms, reason=options["reason"], by=command("set_paper_terms"))
-        document = {"account": account.name, "terms": {name: str(value) for name, value in terms.items()}}
-        self.answer(document, f"{account.name}: {', '.join(f'{name} {value}' for name, value in terms.items())}.")
+        told = {name: tiers_in_words(value) if name == "tiers" else str(value) for name, value in terms.items()}
+        document = {"account": account.name, "terms": told}
+        self.answer(document, f"{account.name}: {', '.join(f'{name} {value}' for name, value in told.items())}.")
+
+
+def _tiers(options: dict[str, Any]) -> dict[str, Any]:
+    if options["no_tiers"]:
+        if options["tier"] or options["tier_asset"]:
+            raise Refused("USAGE", "Give either --tier with --tier-asset, or --no-tiers.", exit_code=ExitCode.USAGE)
+        return {}
+    if not options["tier"] or not options["tier_asset"]:
+        sentence = "Tiers need both: --tier VOLUME:MAKER:TAKER for each, and --tier-asset ASSET."
+        raise Refused("USAGE", sentence, exit_code=ExitCode.USAGE)
+    return {"asset": options["tier_asset"], "steps": [text.split(":") for text in options["tier"]]}
 
 
 def _fault(text: str) -> dict[str, Any]:

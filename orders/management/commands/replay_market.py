@@ -24,7 +24,8 @@ from exchanges.paper.recording import NotARecording, read
 from execution_project.common import installation
 from execution_project.common.management_command import EngineCommand, Refused
 from orders.models import Order
-from orders.rehearsal import Rehearsal, Result, seeded_plan
+from orders.rehearsal import Rehearsal, Result
+from orders.rehearsal_plan import seeded_plan
 
 SCRATCH = "exec_rehearsal_"
 MOST_ORDERS = 1_000_000

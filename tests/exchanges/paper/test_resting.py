@@ -8,7 +8,9 @@ import pytest
 
 from exchanges.models import PaperOrder, PublicPrint
 from exchanges.paper import pit
+from exchanges.paper.feed import prune_prints
 from exchanges.paper.rules import Refused
+from execution_project.common import clock
 from tests.exchanges.paper.floors import D, Venue
 
 pytestmark = pytest.mark.django_db
@@ -130,6 +132,20 @@ def test_trades_that_met_no_order_are_passed_over_whatever_their_number(
     assert venue.now(order).status == "filled"
 
 
+def test_public_trades_are_kept_for_an_hour(venue: Venue) -> None:
+    order = resting(venue)
+    venue.trade("99", "1.5", "SELL")
+    venue.tick()
+    venue.clock.advance(timedelta(hours=1))
+    venue.trade("99", "0.2", "SELL")
+    with clock.using(venue.clock):
+        assert prune_prints() == 0
+        venue.pass_ms(1)
+        assert prune_prints() == 1
+    venue.tick()
+    assert venue.now(order).ahead == D("0.3"), "the place is kept"
+
+
 def test_a_restart_changes_nothing(venue: Venue) -> None:
     """Every floor is built from the tables alone: queue, book, balances and ids go on where they were."""
     order = resting(venue)
@@ -188,6 +204,13 @@ def test_a_stop_waits_locked_and_works_when_its_price_comes(venue: Venue) -> Non
     venue.tick()
     assert venue.fills(order) == [("101", "1", "0.001 BTC fee", False)]
     assert venue.balance("USDT") == (D(899), D(0))
+
+
+def test_own_fills_bring_the_price_to_a_stop(venue: Venue) -> None:
+    stop = venue.place("BUY", "STOP_LOSS_LIMIT", "1", "103", stop_price="102")
+    venue.place("BUY", "LIMIT", "1.5", "102", tif="IOC")
+    venue.tick()
+    assert venue.fills(stop) == [("102", "1", "0.001 BTC fee", False)]
 
 
 def test_btcturk_cancels_are_promises(venue: Venue) -> None:

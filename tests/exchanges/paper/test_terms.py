@@ -61,6 +61,13 @@ def test_faults_are_used_up_one_call_at_a_time_and_by_their_rate() -> None:
         {"fault_rates": {"busy": "0.6", "reject": "0.6"}},
         {"fault_rates": {"fire": "0.1"}},
         {"tiers": {"asset": "USDT", "steps": [["5", "0.1", "0.1"], ["1", "0.1", "0.1"]]}},
+        {"tiers": {"asset": "USDT", "steps": [["0", "0.1", "0.2"]]}},
+        {"tiers": {"asset": "USDT", "steps": [["-1", "0.1", "0.1"]]}},
+        {"tiers": {"asset": "USDT", "steps": [["1e3", "0.1", "0.1"]]}},
+        {"tiers": {"asset": "USDT", "steps": [["0", "0.1"]]}},
+        {"tiers": {"asset": "USDT", "steps": []}},
+        {"tiers": {"asset": "DOGE", "steps": [["0", "0.1", "0.1"]]}},
+        {"tiers": [["0", "0.1", "0.1"]]},
         {"last_trade_number": 5},
     ],
     ids=lambda terms: "-".join(map(str, terms.items())),
@@ -139,3 +146,27 @@ def test_the_commands_do_the_same() -> None:
     assert (row.submit_ms, row.bnb_fees, row.clock_offset_ms) == (3, True, -5)
     assert (row.faults, row.fault_rates) == ([{"kind": "busy", "call": "place", "times": 2}], {"reject": "0.01"})
     assert "what to change" in run("set_paper_terms", name, "--reason", "x").err
+
+
+@pytest.mark.django_db
+def test_tiers_are_set_and_taken_away_by_command() -> None:
+    venue = Venue("btcturk", "TRY")
+    name = venue.account.name
+    words = ("--tier", "0:0.001:0.002", "--tier", "1000:0.0005:0.001", "--tier-asset", "TRY")
+    ran = run("set_paper_terms", name, *words, "--reason", "as at the exchange", "--json")
+    assert ran.code == 0, ran.err
+    said = "from 0 TRY 0.001 maker, 0.002 taker; from 1000 TRY 0.0005 maker, 0.001 taker"
+    assert ran.document["terms"] == {"tiers": said}
+    steps = [["0", "0.001", "0.002"], ["1000", "0.0005", "0.001"]]
+    assert PaperAccount.objects.get().tiers == {"asset": "TRY", "steps": steps}
+    assert Event.objects.get(kind="account.paper_terms").evidence["terms"]["tiers"]["steps"] == steps
+    assert Account.objects.get().taker_fee_rate == D("0.0024"), "the gate reserves for the dearest tier"
+    for refused in (
+        ("--tier", "0:0.1:0.1"),
+        ("--tier-asset", "TRY"),
+        (*words, "--no-tiers"),
+        (*words[:3], "x", *words[4:]),
+    ):
+        assert run("set_paper_terms", name, *refused, "--reason", "x").code != 0
+    assert run("set_paper_terms", name, "--no-tiers", "--reason", "x").code == 0
+    assert (PaperAccount.objects.get().tiers, Account.objects.get().taker_fee_rate) == ({}, D("0.0012"))
