@@ -47,9 +47,13 @@ def exchange_now_ms(account: Account) -> int:
     return clock.now_ms() + _known(account).offset_ms
 
 
-def gated_offset_ms(account: Account) -> int:
-    """The offset for stamping a write; raises ``ClockNotFit`` beyond 500 ms, ``ReadFailed`` without an answer."""
-    row = _known(account)
+def gated_offset_ms(account: Account, *, however_old: bool = False) -> int:
+    """The offset for stamping a write; raises ``ClockNotFit`` beyond 500 ms, ``ReadFailed`` without an answer.
+
+    ``however_old``: the last sample counts whatever its age. A cancel waits for no read: what the exchange refuses for
+    its stamp changes nothing, and brings a new sample.
+    """
+    row = (HostClock.objects.filter(host=host_of(account)).first() if however_old else None) or _known(account)
     if abs(row.offset_ms) > MAX_SKEW_MS + row.round_trip_ms // 2:
         # A jump may have been mended since: believe only a new sample.
         row = sample(account, adapter_for(account))

@@ -48,6 +48,7 @@ KNOWN_VARIABLES = {
     "EXEC_TRUSTED_PROXIES",
     "EXEC_SUBMIT_WORKERS",
     "EXEC_CANCEL_WORKERS",
+    "EXEC_PROBE_WORKERS",
     "EXEC_HOUSEKEEPING_WORKERS",
     "EXEC_LOG_LEVEL",
     "EXEC_LOG_FORMAT",
@@ -356,15 +357,18 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 
 # --------------------------------------------------------------------------------------------------------------- queues
-# Per exchange a queue for submits, one for cancels and probes, one for what is read from it, and one for the books: an
-# exchange that hangs never holds up a cancel, the other exchange or the books. With queue_limit = workers a pulled task
-# may wait for two others, so retry must be three timeouts and ten seconds: see check exec.E010.
+# Per exchange a queue for submits, one for cancels and replaces, one for questions about single orders and for kills,
+# one for what is read from it, and one for the books: an exchange that hangs, or a question that it does not answer,
+# never holds up a cancel, the other exchange or the books. With queue_limit = workers a pulled task may wait for two
+# others, so retry must be three timeouts and ten seconds: see check exec.E010.
 
 EXEC_QUEUES: dict[str, dict[str, int]] = {
     "submit-binance": {"workers": _whole("EXEC_SUBMIT_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
     "submit-btcturk": {"workers": _whole("EXEC_SUBMIT_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
     "cancel-binance": {"workers": _whole("EXEC_CANCEL_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
     "cancel-btcturk": {"workers": _whole("EXEC_CANCEL_WORKERS", 2, 1, 64), "timeout": 30, "retry": 105},
+    "probe-binance": {"workers": _whole("EXEC_PROBE_WORKERS", 2, 1, 64), "timeout": 60, "retry": 195},
+    "probe-btcturk": {"workers": _whole("EXEC_PROBE_WORKERS", 2, 1, 64), "timeout": 60, "retry": 195},
     "housekeeping-binance": {"workers": _whole("EXEC_HOUSEKEEPING_WORKERS", 2, 1, 64), "timeout": 60, "retry": 195},
     "housekeeping-btcturk": {"workers": _whole("EXEC_HOUSEKEEPING_WORKERS", 2, 1, 64), "timeout": 60, "retry": 195},
     "housekeeping": {"workers": 1, "timeout": 60, "retry": 195},

@@ -32,6 +32,7 @@ from execution_project.common.money import CONTEXT, plain
 from orders import replacement
 from orders.ingest import finish_commands, ingest, lock_orders, refresh
 from orders.lifecycle import AT_EXCHANGE, WORKING, CommandStatus, OrderStatus
+from orders.looking import look_up
 from orders.models import (
     AbsenceEvidence,
     AbsenceVerdict,
@@ -44,7 +45,6 @@ from orders.models import (
 )
 from orders.notifications import notify_after_commit
 from orders.reserving import set_reservation
-from orders.sending import look_up
 from positions.models import Book, Holding, LedgerEntry
 
 log = logging.getLogger(__name__)

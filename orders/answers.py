@@ -23,7 +23,7 @@ from orders.ingest import apply_reports, finish_commands, lock_orders, refresh
 from orders.lifecycle import ENDED, WORKING, CommandStatus, OrderStatus
 from orders.models import Attempt, AttemptKind, Command, CommandKind, ExchangeOrder, Order, ReplaceMethod
 from orders.notifications import notify_after_commit
-from orders.queues import cancel_queue
+from orders.queues import probe_queue
 from orders.reserving import set_reservation
 
 RETRY_NOT_SENT = timedelta(milliseconds=500)
@@ -37,8 +37,9 @@ def record_outcome(attempt_id: UUID, outcome: Outcome, *, look_follows: bool = F
     """Store the answer on its attempt, move command and order as the outcome demands, and ingest its reports.
 
     A fenced attempt (another one was claimed since) moves nothing; its answer is still a report and is ingested.
-    ``look_follows``: the sender goes on to ask for the order and calls ``record_look``; until then a cancel or replace
-    stays claimed. The answer itself is safe by then, whatever becomes of the look.
+    ``look_follows``: the order is asked for, and ``record_look`` closes the command: after a submit the sender does it,
+    after a cancel or replace whoever answers the doorbell that is rung here; until then these stay claimed. The answer
+    itself is safe by then, whatever becomes of the look.
     """
     attempt = Attempt.objects.select_related("command__order__account").get(id=attempt_id)
     by = engine("sender", f"{attempt.kind} {outcome.kind}")
@@ -55,6 +56,8 @@ def record_outcome(attempt_id: UUID, outcome: Outcome, *, look_follows: bool = F
             apply_reports(locks, attempt.command.order.account, orders, outcome.reports, by=by)
         if not look_follows:
             _close(order, attempt, outcome, fenced, by)
+        elif attempt.kind != AttemptKind.SUBMIT:
+            ring(probe_queue(order.account.exchange), "orders.tasks.look", str(attempt.id))
         fault_hooks.reach("before_answer_commit")
     fault_hooks.reach("after_answer")
 
@@ -153,7 +156,7 @@ def _carry_on(order: Order, command: Command, both: ReplaceOutcome, by: Actor) -
         if command.status == CommandStatus.CLAIMED:
             command.move(CommandStatus.UNKNOWN, by, evidence={"why": place.reason or place.message})
             command.save()
-        ring(cancel_queue(order.account.exchange), "orders.tasks.probe", str(order.id))
+        ring(probe_queue(order.account.exchange), "orders.tasks.probe", str(order.id))
     elif cancel.kind is OutcomeKind.ACCEPTED:
         replacement.finish(command, order, by, "refused", f"{place.code} {place.message}".strip())
     elif order.status in ENDED or command.status == CommandStatus.UNKNOWN:
@@ -267,7 +270,7 @@ def _submit_unknown(order: Order, command: Command, outcome: Outcome, by: Actor)
             evidence={"http_status": outcome.evidence.http_status, "error": outcome.evidence.error},
         )
         _moved(order)
-    ring(cancel_queue(order.account.exchange), "orders.tasks.probe", str(order.id))
+    ring(probe_queue(order.account.exchange), "orders.tasks.probe", str(order.id))
 
 
 AFTER_SUBMIT: dict[OutcomeKind, Handler] = {

@@ -37,7 +37,7 @@ from orders.canceling import request_cancel
 from orders.lifecycle import ENDED, OrderStatus
 from orders.models import ExchangeOrder, Order
 from orders.placing import OrderRequest, place
-from orders.queues import cancel_queue
+from orders.queues import probe_queue
 from positions.models import Holding
 from risk.boot_halt import BOOT, halted_for_boot_since
 from risk.inputs import CASH_ASSETS, MAX_QUOTE_AGE
@@ -196,7 +196,7 @@ def ring_flattens() -> int:
     for flatten in Flatten.objects.filter(status=FlattenStatus.RUNNING).select_related("episode"):
         selling = flatten.items.filter(state=FlattenState.SELLING)
         for account_id, exchange in selling.values_list("account_id", "account__exchange").distinct():
-            queue, task = cancel_queue(exchange), "orders.tasks.flatten_account"
+            queue, task = probe_queue(exchange), "orders.tasks.flatten_account"
             rung += ring_chore(queue, f"flatten:{flatten.id}:{account_id}", task, str(flatten.id), account_id)
         if not selling.exists():
             _end(flatten)

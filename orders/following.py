@@ -37,11 +37,11 @@ from orders.absence import (
 )
 from orders.ingest import ingest, lock_orders
 from orders.lifecycle import AT_EXCHANGE, WORKING, CommandStatus, OrderStatus
+from orders.looking import look_up
 from orders.models import AbsenceVerdict, Command, ExchangeOrder, Order, Origin
 from orders.notifications import notify_after_commit
 from orders.overstated import take_back
 from orders.reserving import set_reservation
-from orders.sending import look_up
 
 log = logging.getLogger(__name__)
 

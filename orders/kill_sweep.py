@@ -35,9 +35,9 @@ from orders.canceling import ask_where_none_is_under_way, working_orders
 from orders.claiming import RECV_WINDOW_MS, SEND_WITHIN
 from orders.ingest import ingest
 from orders.lifecycle import ENDED, CommandStatus
+from orders.looking import look_up
 from orders.models import Attempt, AttemptKind, Command, CommandKind, ExchangeOrder, Order
 from orders.reconciliation import reconcile, wanted_cursors
-from orders.sending import look_up
 from positions.models import TradeCursor
 from risk.flattens import flatten_seq_of
 from risk.models import KillEpisode, KillSweep, ScopeKind

@@ -20,7 +20,7 @@ from execution_project.common.writing import insert_new
 from orders.canceling import cancel_scope
 from orders.kill_sweep import NAMED, accounts_in_scope, ask_for_ends, orders_of
 from orders.lifecycle import OrderStatus
-from orders.queues import cancel_queue
+from orders.queues import probe_queue
 from risk.intent import scope_name
 from risk.kill_episodes import must_hold_to_lift, standing
 from risk.models import KillEpisode, KillSweep, KillVerdict, State, TradingState
@@ -82,7 +82,7 @@ def begin_sweeps(episode: KillEpisode) -> int:
     insert_new([KillSweep(episode=episode, account=account) for account in missing])
     unverified = KillSweep.objects.filter(episode=episode, verified_at__isnull=True)
     return sum(
-        ring_chore(cancel_queue(exchange), f"kill-sweep:{sweep_id}", "orders.tasks.sweep_killed_account", str(sweep_id))
+        ring_chore(probe_queue(exchange), f"kill-sweep:{sweep_id}", "orders.tasks.sweep_killed_account", str(sweep_id))
         for sweep_id, exchange in unverified.values_list("id", "account__exchange")
     )
 

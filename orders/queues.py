@@ -11,8 +11,15 @@ def submit_queue(exchange: str) -> str:
 
 
 def cancel_queue(exchange: str) -> str:
-    """Cancels, replaces and probes have one per exchange as well: those of one that hangs hold up no other's."""
+    """Cancels and replaces have one per exchange as well: those of one that hangs hold up no other's. Nothing else is
+    in it, so that no question that is not answered stands before a cancel."""
     return f"cancel-{exchange}"
+
+
+def probe_queue(exchange: str) -> str:
+    """What is asked about single orders: probes of unknown ones, looks after cancels and replaces, the sweeps of kills,
+    the steps of flattens."""
+    return f"probe-{exchange}"
 
 
 def housekeeping_queue(exchange: str) -> str:

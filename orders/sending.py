@@ -30,18 +30,19 @@ from exchanges.connections import (
     urgent,
     write_stamp_ms,
 )
-from exchanges.host_clock import ClockNotFit, exchange_now_ms, gated_offset_ms, sample
+from exchanges.host_clock import ClockNotFit, gated_offset_ms, sample
 from exchanges.models import Account
-from exchanges.reports import Outcome, OutcomeKind, ReadFailed, Report
+from exchanges.reports import Outcome, OutcomeKind, ReadFailed
 from exchanges.stamps import StampAhead
 from execution_project.common import clock, fault_hooks
 from execution_project.common.actors import engine
 from execution_project.common.locking import ordered
 from orders import replacement
 from orders.answers import RETRY_NOT_EXECUTED, record_look, record_outcome, record_replace
-from orders.claiming import Claim, claim, current_exchange_order, end_unsent, request_of
-from orders.ingest import finish_commands, ingest, lock_orders, refresh
+from orders.claiming import claim, current_exchange_order, end_unsent, request_of
+from orders.ingest import finish_commands, lock_orders, refresh
 from orders.lifecycle import CommandStatus, OrderStatus
+from orders.looking import ask_after, lacks_exchange_id, ring_find
 from orders.models import NEVER_SENT, AttemptKind, Command, CommandKind, ExchangeOrder
 from risk.circuits import note_acceptance, note_refusal
 from risk.reading import Prices, read_prices_of
@@ -69,7 +70,7 @@ def send_command(command_id: UUID) -> Outcome | None:
         adapter = adapter_for(account)
         # The sample that a cancel needs is as urgent as the cancel.
         with urgent() if is_cancel else nullcontext():
-            offset_ms = gated_offset_ms(account)
+            offset_ms = gated_offset_ms(account, however_old=is_cancel)
     except (ClockNotFit, ReadFailed) as error:
         _postpone(command, clock.now() + RETRY_NOT_EXECUTED, f"clock: {error}")
         return None
@@ -79,14 +80,15 @@ def send_command(command_id: UUID) -> Outcome | None:
     if not is_submit and _is_looked_for(account, command):
         _postpone(command, clock.now() + RETRY_NOT_EXECUTED, "the order is looked for")
         return None
+    if not is_submit and lacks_exchange_id(command):
+        ring_find(command)
+        _postpone(command, clock.now() + RETRY_NOT_EXECUTED, "the exchange does not show the order yet")
+        return None
     refused = rate_budget.take(host_of(account), account.name, cost_of(account, _call_of(command)), urgent=is_cancel)
     if refused is not None:
         _postpone(command, refused.not_before, f"budget: {refused.reason}")
         return None
     prices: Prices | None = read_prices_of(command.order.instrument) if is_submit else None
-    if not is_submit and not _find_exchange_id(account, adapter, command):
-        _postpone(command, clock.now() + RETRY_NOT_EXECUTED, "the exchange does not show the order yet")
-        return None
     adapter.warm()
     try:
         stamp_ms = write_stamp_ms(account, clock.now_ms() + offset_ms)
@@ -108,10 +110,10 @@ def send_command(command_id: UUID) -> Outcome | None:
     look = _needs_a_look(account, command, outcome)
     _insistently(lambda: record_outcome(claimed.attempt.id, outcome, look_follows=look))
     _note_outcome(account, adapter, outcome)
-    if look:
-        seen = _ask_about_order(account, adapter, claimed, outcome)
-        _insistently(lambda: record_look(claimed.attempt.id, outcome, seen))
     if is_submit:
+        if look:
+            seen = ask_after(claimed.attempt)
+            _insistently(lambda: record_look(claimed.attempt.id, outcome, seen))
         _note_for_circuit(command, outcome)
     return outcome
 
@@ -158,23 +160,6 @@ def _is_looked_for(account: Account, command: Command) -> bool:
     return not row.exchange_order_id and row.attempts.exists()
 
 
-def _find_exchange_id(account: Account, adapter: ExchangeAdapter, command: Command) -> bool:
-    """Where a cancel names only the exchange's id, look for one that is not known yet; whether there is one now."""
-    if not CAPABILITIES[account.exchange].cancel_needs_exchange_id:
-        return True
-    row = current_exchange_order(command.order)
-    if row.exchange_order_id or not row.attempts.exists():
-        return True
-    try:
-        with urgent():
-            reports = look_up(adapter, account, command.order.instrument.symbol, row)
-    except ReadFailed as error:
-        log.warning("order %s could not be looked for: %s", row.client_order_id, error)
-        return False
-    ingest(account, reports, by=engine("sender", "find the exchange's id"))
-    return bool(reports)
-
-
 def _needs_a_look(account: Account, command: Command, outcome: Outcome) -> bool:
     """A refused cancel says only "not open": the order itself must be asked, it may just have filled.
 
@@ -187,41 +172,6 @@ def _needs_a_look(account: Account, command: Command, outcome: Outcome) -> bool:
     if command.kind == CommandKind.REPLACE:
         asked |= {OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN}
     return command.kind != CommandKind.SUBMIT and outcome.kind in asked
-
-
-def _ask_about_order(
-    account: Account, adapter: ExchangeAdapter, claimed: Claim, outcome: Outcome
-) -> tuple[Report, ...]:
-    """The exchange's word on the exchange order that a command was about; empty when it does not answer."""
-    row = claimed.attempt.command.exchange_order
-    if not row.exchange_order_id:
-        row.exchange_order_id = next((report.exchange_order_id for report in outcome.reports), "")
-    symbol = claimed.attempt.command.order.instrument.symbol
-    try:
-        with urgent():
-            return look_up(adapter, account, symbol, row)
-    except ReadFailed as error:
-        log.warning("order %s could not be asked: %s", row.client_order_id, error)
-        return ()
-
-
-def look_up(adapter: ExchangeAdapter, account: Account, symbol: str, row: ExchangeOrder) -> tuple[Report, ...]:
-    """The exchange's word on one exchange order, with its trades when they are not all booked. May raise
-    ``ReadFailed``; empty when the exchange knows no such order, which proves nothing."""
-    first = row.attempts.order_by("stamp_ms").values_list("stamp_ms", flat=True).first()
-    report = adapter.query_order(
-        symbol,
-        client_order_id=row.client_order_id,
-        exchange_order_id=row.exchange_order_id or None,
-        now_ms=exchange_now_ms(account),
-        since_ms=first,
-    )
-    if report is None:
-        return ()
-    if report.cumulative_quantity <= row.booked_quantity:
-        return (report,)
-    trades = adapter.order_trades(symbol, report.exchange_order_id, now_ms=exchange_now_ms(account))
-    return (report, *trades)
 
 
 def _insistently(record_answer: Callable[[], None]) -> None:

@@ -5,13 +5,14 @@ Every tick is short, idempotent and safe to run beside itself; the ticker calls 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Case, F, Q, When
+from django.db.models import Case, F, Min, Q, When
+from django_q.models import OrmQ
 
 from exchanges import rate_budget
-from exchanges.models import Account, Mode
+from exchanges.models import Account, Exchange, Mode
 from exchanges.paper.feed import accounts_to_match, prune_prints
 from exchanges.paper.public import public_markets
 from exchanges.reports import OutcomeKind
@@ -28,24 +29,31 @@ from orders.ingest import finish_commands, lock_orders, refresh
 from orders.lifecycle import ENDED, CommandStatus, OrderStatus
 from orders.models import NEVER_SENT, Attempt, AttemptKind, Command, CommandKind, ExchangeOrder, Order
 from orders.notifications import notify_after_commit
-from orders.queues import cancel_queue, ring_reading, submit_queue
+from orders.queues import cancel_queue, probe_queue, ring_reading, submit_queue
 from orders.replacement import end_as_canceled, rest_not_sent
 
 RING_AGAIN = timedelta(seconds=3)
+# A command and its doorbell are written in one transaction, one a moment after the other.
+RUNG_TOGETHER = timedelta(seconds=1)
 # Connect 3 s + answer 13 s (the adapter's timeouts) + the database's own timeouts, with room: after this a claim
 # without an answer has nobody left who could bring one.
 CLAIM_SILENCE = timedelta(seconds=40)
 BATCH = 200
+NOT_SUBMIT = ~Q(kind=CommandKind.SUBMIT)
 
 
 def ring_due_commands() -> int:
-    """Ring again for queued commands whose time has come and whose doorbell may be lost."""
+    """Ring again for queued commands whose time has come and whose doorbell may be lost.
+
+    Not where it may still wait in a queue that is behind: doorbells upon doorbells would only hold up what comes later.
+    """
     now = clock.now()
     with transaction.atomic():
         due = list(
             Command.objects.filter(status=CommandStatus.QUEUED)
             .exclude(not_before__gt=now)
             .exclude(rung_at__gt=now - RING_AGAIN, not_before__isnull=True)
+            .exclude(_doorbell_waits(now))
             .select_related("order__account")
             .select_for_update(skip_locked=True, of=("self",), no_key=True)
             .order_by("rung_at")[:BATCH]
@@ -57,6 +65,20 @@ def ring_due_commands() -> int:
         fault_hooks.reach("before_ringing_commit")
     fault_hooks.reach("after_ringing")
     return len(due)
+
+
+def _doorbell_waits(now: datetime) -> Q:
+    """Commands that were rung no earlier than what waits longest in their queue: queues are first in, first out."""
+    waits = Q(pk__in=[])
+    # A row that was pulled has its lock in the future.
+    waiting = OrmQ.objects.filter(lock__lte=now).order_by().values_list("key").annotate(oldest=Min("lock"))
+    for queue, oldest in waiting:
+        for exchange in Exchange.values:
+            kinds = {submit_queue(exchange): Q(kind=CommandKind.SUBMIT), cancel_queue(exchange): NOT_SUBMIT}
+            if queue in kinds:
+                rung = Q(order__account__exchange=exchange, rung_at__gte=oldest - RUNG_TOGETHER)
+                waits |= kinds[queue] & rung & Q(not_before__isnull=True)
+    return waits
 
 
 def expire_stale_intents() -> int:
@@ -122,7 +144,7 @@ def _give_up(order: Order, attempt: Attempt, by: Actor) -> None:
         command.save()
         # Trades of the old exchange order that are booked already may tell that it was not executed.
         refresh(order, list(order.exchange_orders.order_by("generation")), [], by=by)
-        ring(cancel_queue(order.account.exchange), "orders.tasks.probe", str(order.id))
+        ring(probe_queue(order.account.exchange), "orders.tasks.probe", str(order.id))
         return
     known = ExchangeOrder.objects.get(id=command.exchange_order_id).reported is not None
     if order.status != OrderStatus.SUBMITTING and known:
@@ -136,7 +158,7 @@ def _give_up(order: Order, attempt: Attempt, by: Actor) -> None:
         order.updated_at = clock.now()
         order.save()
         notify_after_commit(order.id)
-        ring(cancel_queue(order.account.exchange), "orders.tasks.probe", str(order.id))
+        ring(probe_queue(order.account.exchange), "orders.tasks.probe", str(order.id))
 
 
 def resume_answered_commands() -> int:
@@ -176,7 +198,7 @@ def ring_probes() -> int:
     )
     due = unknown.annotate(next_at=next_at).filter(Q(next_at__isnull=True) | Q(next_at__lte=clock.now()))
     for command in due.order_by(F("next_at").asc(nulls_first=True), "created_at")[:BATCH]:
-        queue = cancel_queue(command.order.account.exchange)
+        queue = probe_queue(command.order.account.exchange)
         rung += ring_chore(queue, f"probe:{command.order_id}", "orders.tasks.probe_chore", str(command.order_id))
     return rung
 

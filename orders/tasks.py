@@ -10,18 +10,18 @@ from exchanges.host_clock import sample
 from exchanges.models import Account, Mode
 from exchanges.paper.feed import what_the_market_did
 from exchanges.paper.public import public_market
-from exchanges.reports import ReadFailed, TradeReport
+from exchanges.reports import ReadFailed, Report, TradeReport
 from exchanges.syncing import sync_balances, sync_instruments, sync_quotes
 from execution_project.common.actors import engine
 from execution_project.common.chores import answering
 from execution_project.common.models import Chore
-from orders import following, sending
+from orders import following, looking, sending
 from orders.boot import finish_boot
 from orders.flattening import flatten_step
 from orders.ingest import ingest
 from orders.kill_sweep import sweep_account
 from orders.killing import judge
-from orders.models import Command
+from orders.models import Attempt, Command
 from orders.queues import ring_reading
 from orders.reconciliation import NotReconciled, reconcile
 from orders.reconciling_schedule import TRADES_WITHIN
@@ -47,14 +47,31 @@ def replace(command_id: str) -> None:
 
 def _send(command_id: str) -> None:
     outcome = sending.send_command(UUID(command_id))
-    if outcome is not None and any(isinstance(report, TradeReport) for report in outcome.reports):
+    if outcome is not None and _shows_trades(outcome.reports):
         account_id = Command.objects.values_list("order__account_id", flat=True).get(id=UUID(command_id))
         _refresh_balances_soon(account_id)
+
+
+def _shows_trades(reports: tuple[Report, ...]) -> bool:
+    return any(isinstance(report, TradeReport) for report in reports)
 
 
 def _refresh_balances_soon(account_id: int) -> None:
     account = Account.objects.get(pk=account_id)
     ring_reading(account.exchange, f"balances:{account_id}", "orders.tasks.refresh_balances", account_id)
+
+
+def look(attempt_id: str) -> None:
+    """Look after one answered cancel or replace."""
+    if _shows_trades(looking.look_after(UUID(attempt_id))):
+        account_id = Attempt.objects.values_list("command__order__account_id", flat=True).get(id=UUID(attempt_id))
+        _refresh_balances_soon(account_id)
+
+
+def find_exchange_id(order_id: str) -> None:
+    """Look for the exchange's id of one order, for the cancel that needs it."""
+    with answering(f"find:{order_id}", expected=ReadFailed):
+        looking.find_exchange_id(UUID(order_id))
 
 
 def probe(order_id: str) -> None:

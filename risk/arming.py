@@ -57,7 +57,7 @@ def hindrances(account: Account) -> list[str]:
         told = "; ".join(f"{name}: {', '.join(sorted(processes))}" for name, processes in sorted(versions.items()))
         found.append(f"Not all processes run this version, {version()} ({told}): restart them.")
     kinds = {process.partition("@")[0] for processes in versions.values() for process in processes}
-    needed = (*NEEDED, *(f"{queue}-{account.exchange}" for queue in ("submit", "cancel", "housekeeping")))
+    needed = (*NEEDED, *(f"{queue}-{account.exchange}" for queue in ("submit", "cancel", "probe", "housekeeping")))
     if missing := [kind for kind in needed if kind not in kinds]:
         found.append(f"Not heard of within a minute: {', '.join(missing)}. Start the engine.")
     return found

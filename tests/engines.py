@@ -133,14 +133,15 @@ def started() -> bool:
 def drain(*queues: str) -> int:
     """Run what is queued, in order, in this process; returns how many tasks ran.
 
-    ``queues``: of these alone; "cancel" and "submit" are those of every exchange. What this process was too slow to
-    send in time is sent in another attempt.
+    ``queues``: of these alone; "cancel" and "submit" are those of every exchange, cancels with what is asked after
+    them. What this process was too slow to send in time is sent in another attempt.
     """
     ran, began = 0, clock.now()
     while True:
         rows = OrmQ.objects.order_by("id")
         if queues:
-            rows = rows.filter(key__regex=f"^({'|'.join(queues)})(-|$)")
+            named = [*queues, "probe"] if "cancel" in queues else queues
+            rows = rows.filter(key__regex=f"^({'|'.join(named)})(-|$)")
         row = rows.first()
         if row is None:
             late = Attempt.objects.filter(claimed_at__gte=began, code="too_late", command__status="queued").first()

@@ -297,6 +297,20 @@ MUTANTS = (
         ISOLATION,
     ),
     Mutant(
+        "isolation: what is asked about single orders has a queue of its own",
+        "orders/queues.py",
+        'return f"probe-{exchange}"',
+        'return f"cancel-{exchange}"',
+        "tests/orders/test_queues.py",
+    ),
+    Mutant(
+        "isolation: a look after a cancel is not made by who sends cancels",
+        "orders/sending.py",
+        "    if is_submit:\n        if look:\n",
+        "    if True:\n        if look:\n",
+        f"{SWEEP}::test_with_every_read_hanging_the_cancels_of_a_kill_leave_at_once",
+    ),
+    Mutant(
         "isolation: what is read from an exchange has a queue of its own",
         "orders/queues.py",
         'return f"housekeeping-{exchange}"',

@@ -13,13 +13,13 @@ from orders.breaks import Finding, open_subjects
 from orders.following import ONE_ORDER
 from orders.ingest import ingest
 from orders.lifecycle import OrderStatus
+from orders.looking import look_up
 from orders.models import Break, BreakKind, BreakStatus, ExchangeOrder, Severity
 from orders.overstated import take_back
 from orders.reconciliation.cursors import wanted_cursors
 from orders.reconciliation.known import adopt_with, rows_of
 from orders.reconciliation.outcome import Run
 from orders.reconciliation.unbooked import end_booked, finding_of_unbooked, subject_of, unbooked_of
-from orders.sending import look_up
 
 NOT_AT_EXCHANGE = [OrderStatus.PENDING, OrderStatus.DENIED]
 NOT_KEPT = {"archived", "symbol"}

@@ -292,6 +292,16 @@ class Desk:
         )
         return "none" if ms is None else f"{ms:.0f}"
 
+    def cancel_ms(self, order_id: str) -> float:
+        """From when an order's cancel was asked for to its first stamp for the wire."""
+        return float(
+            self.first(
+                "SELECT extract(epoch FROM min(a.claimed_at) - min(c.created_at)) * 1000 FROM orders_command c"
+                " JOIN orders_attempt a ON a.command_id = c.id WHERE c.kind = 'cancel' AND c.order_id = %s",
+                order_id,
+            )
+        )
+
     def lift(self, scope: Any, kill_id: str | None = None) -> int:
         """Lift a latch: proposed with the first key, approved by another person; how many approvals it took."""
         if kill_id is not None:

@@ -10,6 +10,8 @@ from tests.drill.desk import BINANCE, BTCTURK, PASSPHRASE, Desk
 from tests.drill.report import Report
 
 VERIFIED_S = 120.0
+FIRST_CANCEL_MS = 5000
+"""A wide bound for slow machines, far below what a question that hangs takes: the table tells the figure."""
 AWAY_S = 17.0
 """A database that was away for more than 15 s starts the engine anew: halted, until the books were compared."""
 BACK_S = 180.0
@@ -33,10 +35,12 @@ def outage(desk: Desk, report: Report) -> None:
     report.saw(any(order == each["subject"] for each in told["unproven"]), "KILL_INCOMPLETE names the order")
     report.saw({BINANCE, BTCTURK} <= {each["account"] for each in told["unproven"]}, "; ".join(named))
     report.took("told incomplete", _seconds(desk, kill["id"]))
+    first = desk.first_cancel_ms(kill["id"])
+    report.saw(first != "none" and int(first) < FIRST_CANCEL_MS, "the first cancel left while they hung")
+    report.took_ms("first cancel on the wire", first)
     desk.wake_exchange()
     began = time.monotonic()
     desk.await_verdict(kill["id"], "VERIFIED", VERIFIED_S)
-    report.took_ms("first cancel on the wire", desk.first_cancel_ms(kill["id"]))
     report.took("verified after the outage", time.monotonic() - began)
     report.saw(desk.working() == 0, "VERIFIED: nothing works at either exchange")
     report.saw(desk.lift("global", kill["id"]) == 2, "lifted in two stages, by two persons each")

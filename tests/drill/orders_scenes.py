@@ -161,6 +161,7 @@ def runaway(desk: Desk, report: Report) -> None:
     report.took("loop", took_s)
     report.took_ms("slowest answer to it", loop.slowest_s * 1000)
     report.took_ms("state answered after", look.seconds * 1000)
+    report.took_ms("cancel asked for, on the wire after", desk.cancel_ms(mine))
     report.took("cancel ended its order", canceled_s)
     _judge_loop(desk, report, loop, took_s, since)
     report.saw(look.status == 200 and look.seconds < IN_TIME_S, f"the engine answers others ({look.status})")

@@ -108,6 +108,15 @@ def test_without_an_answer_nothing_is_stamped(use: Any) -> None:
         gated_offset_ms(account)
 
 
+def test_a_cancel_takes_the_last_sample_however_old_and_asks_only_when_there_is_none(use: Any) -> None:
+    exchange = use(Exchange(30))
+    account = AccountFactory()
+    assert gated_offset_ms(account, however_old=True) == 30
+    HostClock.objects.update(sampled_at=NOON - timedelta(days=1), offset_ms=7)
+    assert (gated_offset_ms(account, however_old=True), exchange.asked) == (7, 1)
+    assert (gated_offset_ms(account), exchange.asked) == (30, 2)
+
+
 def test_accounts_of_one_host_share_its_clock(use: Any) -> None:
     exchange = use(Exchange(7))
     one, other = AccountFactory(), AccountFactory()

@@ -33,6 +33,8 @@ PARTS = (
     "submit-btcturk",
     "cancel-binance",
     "cancel-btcturk",
+    "probe-binance",
+    "probe-btcturk",
     "housekeeping-binance",
     "housekeeping-btcturk",
     "streams",

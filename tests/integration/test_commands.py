@@ -20,10 +20,10 @@ from execution_project.common.models import IdempotencyKey
 from execution_project.common.rights import EVERYTHING
 from orders import notifications
 from orders.api import waiting
-from orders.models import Order
-from risk.models import TradingState
+from orders.models import Attempt, Order
+from risk.models import KillEpisode, TradingState
 from tests.commands import Ran, our_commands, row_counts, run, run_program
-from tests.engines import BY, Engine, drain
+from tests.engines import BY, Engine, drain, make_engine
 from tests.factories import AlertFactory, BreakFactory
 from tests.processes import ROOT
 from tests.waiting import wait_until
@@ -176,6 +176,19 @@ def test_the_kill_switch_proves_the_end_by_itself_though_no_worker_lives(engine:
     engine.simulator.fault("status", call="GET /api/v3/openOrders", times=None, status=503)
     again = run("kill_switch", "--reason", "once more", "--wait", "0", "--json").document
     assert (again["kill"]["joined"], again["kill"]["verdict"]) == (1, "SWEEPING"), "it is proven anew"
+
+
+def test_an_exchange_that_hangs_holds_up_no_cancel_of_the_other(engine: Engine) -> None:
+    """Without workers, the command alone sends the cancels."""
+    for price in ("59000.00", "59001.00"):
+        engine.limit("BUY", "0.01", price)
+    turk = make_engine(engine.simulator, exchange="btcturk")
+    turk.limit("BUY", "0.01", "59000")
+    drain()
+    engine.simulator.fault("delay", call="DELETE /api/v3/order", times=None, ms=2500)
+    run("kill_switch", "--reason", "an outage", "--wait", "1")
+    stamped = Attempt.objects.get(kind="cancel", command__order__account=turk.account).claimed_at
+    assert (stamped - KillEpisode.objects.get().killed_at).total_seconds() < 2
 
 
 def test_a_kill_that_is_not_proven_ends_with_3_and_says_what_is_lacking(engine: Engine) -> None:

@@ -73,7 +73,7 @@ def test_with_btcturk_hanging_a_binance_order_and_a_btcturk_cancel_leave_at_once
 ) -> None:
     turk, binance = make_engine(simulator, exchange="btcturk"), make_engine(simulator)
     simulator.call("POST", "/sim/btcturk", {"limits_on": False})
-    for queue in ("submit-binance", "submit-btcturk", "cancel-binance", "cancel-btcturk"):
+    for queue in ("submit-binance", "submit-btcturk", "cancel-binance", "cancel-btcturk", "probe-btcturk"):
         processes.manage("run_cluster", queue, EXEC_SUBMIT_WORKERS=str(WORKERS), EXEC_CANCEL_WORKERS="2")
     resting = [place(turk) for _ in range(TRIES + 2 * WORKERS)]
     warm = [place(binance) for _ in range(TRIES + WORKERS)]

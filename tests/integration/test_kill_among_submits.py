@@ -7,19 +7,12 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connections
-from django.utils.module_loading import import_string
-from django_q.models import OrmQ
-from django_q.signing import SignedPackage
 
 from execution_project.common.problems import Problem
 from orders.killing import Killed, kill
@@ -30,7 +23,7 @@ from tests.engines import BY, Engine, holdings, make_engine
 from tests.kills import until_verified
 from tests.regressions.rounds import PLACE, lift_faults, working_at_exchange
 from tests.simulators import Simulator
-from tests.threads import run_together
+from tests.threads import run_together, workers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 SEEDS = [int(seed) for seed in os.environ.get("KILL_SEEDS", "").split(",") if seed] or list(
@@ -55,32 +48,6 @@ def troubles(engine: Engine, dice: random.Random) -> None:
             ]
         )
         engine.simulator.fault(kind, call=PLACE[engine.account.exchange], **parameters)
-
-
-@contextmanager
-def workers() -> Iterator[None]:
-    """Threads that carry out whatever is queued, as the clusters do, until the block ends."""
-    over = threading.Event()
-
-    def work() -> None:
-        while not over.is_set():
-            row = OrmQ.objects.order_by("id").first()
-            if row is None or not OrmQ.objects.filter(id=row.id).delete()[0]:
-                time.sleep(0.005)
-                continue
-            package = SignedPackage.loads(row.payload)
-            import_string(package["func"])(*package["args"])
-        connections.close_all()
-
-    threads = [threading.Thread(target=work) for _ in range(WORKERS)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
 
 
 def submit(engine: Engine, number: int) -> Placed:
@@ -117,7 +84,7 @@ def test_what_was_not_claimed_is_never_sent_and_nothing_lives_when_it_says_verif
         claimed.update(Attempt.objects.filter(kind="submit").values_list("id", flat=True))
         return killed
 
-    with workers():
+    with workers(*[None] * WORKERS):
         acts: list[Any] = [
             lambda n=n: (time.sleep(dice.random() * moment), submit(engines[n % 2], n))[1] for n in range(SUBMITS)
         ]

@@ -6,20 +6,25 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django_q.models import OrmQ
 
 from exchanges.connections import adapter_for
 from exchanges.host_clock import exchange_now_ms
+from exchanges.models import HostClock
 from execution_project.common import clock, fault_hooks
 from execution_project.common.models import Chore, Event
 from orders import killing
 from orders.killing import kill, ring_sweeps
 from orders.models import Attempt, Command, Order
+from orders.sweeping import ring_due_commands
 from risk.models import KillEpisode, KillSweep, TradingState
 from risk.trading_state import halt
 from tests.engines import BY, Engine, drain, holdings, make_engine
 from tests.kills import kill_ticks, until_verified, verdict_of
 from tests.regressions.rounds import CANCEL, fault, lift_faults, resting, rounds, status, working_at_exchange
 from tests.simulators import Simulator
+from tests.threads import workers
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -129,6 +134,46 @@ def test_an_exchange_that_does_not_answer_is_not_taken_for_empty(venue: Engine) 
     assert KillSweep.objects.get().empty_since is None
     lift_faults(venue)
     until_verified()
+
+
+READS = {
+    "binance": ("time", "openOrders", "order", "allOrders", "myTrades", "account"),
+    "btcturk": (
+        *("/api/v2/server/time", "/api/v1/openOrders", "/api/v1/order/{id}", "/api/v1/allOrders"),
+        *("/api/v1/users/transactions/trade", "/api/v1/users/balances"),
+    ),
+}
+HANGS_MS, AT_ONCE_MS = 5000, 3500
+
+
+def test_with_every_read_hanging_the_cancels_of_a_kill_leave_at_once(venue: Engine) -> None:
+    """Neither sweeps of other kills nor what is asked after each cancel stand before them, nor an old sample of the
+    exchange's clock."""
+    exchange = venue.account.exchange
+    for number in range(4):
+        venue.refresh()
+        resting(venue, price=str(59000 - number))
+    others = [make_engine(venue.simulator, exchange=exchange) for _ in range(2)]
+    HostClock.objects.update(sampled_at="2020-01-01T00:00:00Z")
+    for path in READS[exchange]:
+        call = path if path.startswith("/") else f"/api/v3/{path}"
+        venue.simulator.fault("delay", call=f"GET {call}", times=None, ms=HANGS_MS)
+    with workers(*[f"cancel-{exchange}", f"probe-{exchange}"] * 2):
+        for other in others:
+            kill("account", other.account.name, reason="a drill", by=BY)
+        wait_until(lambda: not OrmQ.objects.exists(), 10, "two sweeps to hang")
+        killed_at = kill("account", venue.account.name, reason="a drill", by=BY).episode.killed_at
+
+        def canceled() -> bool:
+            ring_due_commands()  # what waits for its budget
+            return working_at_exchange(venue) == []
+
+        wait_until(canceled, 30, "nothing to work any more")
+        lift_faults(venue)
+    stamped = Attempt.objects.filter(kind="cancel").values_list("claimed_at", flat=True)
+    took_ms = [round((at - killed_at).total_seconds() * 1000) for at in stamped]
+    assert len(took_ms) >= 4
+    assert max(took_ms) <= AT_ONCE_MS, f"ms: {sorted(took_ms)}"
 
 
 @pytest.mark.parametrize("at", ["kill_ends_asked", "after_latch"])

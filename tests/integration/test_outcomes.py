@@ -172,7 +172,7 @@ def test_late_fill_after_a_rejection_is_booked(engine: Engine) -> None:
     assert engine.order(order["id"])["status"] == "rejected"
     from exchanges.connections import adapter_for
     from orders.ingest import ingest
-    from orders.sending import look_up
+    from orders.looking import look_up
     from tests.engines import BY
 
     row = ExchangeOrder.objects.get(order_id=order["id"])

@@ -15,7 +15,7 @@ from exchanges.connections import adapter_for
 from exchanges.host_clock import exchange_now_ms
 from exchanges.reports import Evidence, Outcome, OutcomeKind, ReadFailed, ReplaceOutcome
 from execution_project.common import clock
-from orders import answers, following, sending, sweeping
+from orders import answers, following, looking, sending, sweeping
 from orders.following import follow_account, settle
 from orders.ingest import ingest
 from orders.models import Attempt, Command, ExchangeOrder, Order
@@ -391,7 +391,7 @@ def test_a_worker_killed_while_looking_after_its_answer_loses_nothing(engine: En
     def killed(*_: Any) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(sending, "look_up", killed)
+    monkeypatch.setattr(looking, "look_up", killed)
     with pytest.raises(SystemExit):
         drain()
     monkeypatch.undo()

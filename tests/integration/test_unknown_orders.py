@@ -445,7 +445,7 @@ def test_a_prober_killed_at_every_boundary_still_ends_it_once(
     past_its_time(order["id"])
     flag = processes.folder / "armed"
     flag.touch()
-    processes.manage("run_cluster", "cancel-binance", EXEC_FAULT_HOOK=f"{moment}@{flag}")
+    processes.manage("run_cluster", "probe-binance", EXEC_FAULT_HOOK=f"{moment}@{flag}")
     processes.manage("run_ticker")
     wait_until(lambda: not flag.exists(), 60, f"a worker to die {moment}")
     killed_with = status(engine, order["id"])

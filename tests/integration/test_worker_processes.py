@@ -31,7 +31,7 @@ def call(engine: Engine, base: str, method: str, path: str, body: Any = None) ->
 
 
 def test_two_clusters_and_four_clients_at_once(engine: Engine, processes: Processes) -> None:
-    for queue in ("submit-binance", "submit-binance", "cancel-binance", "housekeeping-binance"):
+    for queue in ("submit-binance", "submit-binance", "cancel-binance", "probe-binance", "housekeeping-binance"):
         processes.manage("run_cluster", queue)
     processes.manage("run_ticker")
     base = web.start_web(processes)
@@ -90,7 +90,7 @@ def test_worker_killed_at_every_boundary_never_posts_twice(engine: Engine, proce
         connection.cursor().execute(
             "INSERT INTO django_q_ormq (key, payload, lock) SELECT key, payload, now() FROM django_q_ormq LIMIT 1"
         )
-    processes.manage("run_cluster", "cancel-binance")
+    processes.manage("run_cluster", "probe-binance")
     if moment != "after_answer":
         attempt = Attempt.objects.get()
         assert attempt.outcome == ""

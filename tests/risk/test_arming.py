@@ -73,6 +73,10 @@ def _without_the_cancels(account: Account, settings: Any) -> None:
     ProcessVersion.objects.filter(process__startswith="cancel-binance").delete()
 
 
+def _without_the_probes(account: Account, settings: Any) -> None:
+    ProcessVersion.objects.filter(process__startswith="probe-binance").delete()
+
+
 LACKS = {
     "EXEC_LIVE_TRADING": _without_flag,
     "open_books": _without_books,
@@ -80,6 +84,7 @@ LACKS = {
     "web@here:1": _with_another_version,
     "submit-binance": _without_the_cluster,
     "cancel-binance": _without_the_cancels,
+    "probe-binance": _without_the_probes,
 }
 
 
