@@ -332,7 +332,7 @@ def test_btcturk_a_cancel_leaves_the_looking_to_the_probes(turk: Engine) -> None
 def test_btcturk_an_order_that_only_the_locked_balance_shows_is_not_absent(turk: Engine) -> None:
     order_id = lost_before(turk)
     body = {"exchange": "btcturk", "account": turk.account.name, "symbol": "ETHUSDT", "side": "BUY", "type": "LIMIT"}
-    turk.simulator.call("POST", "/sim/orders", {**body, "quantity": "1", "price": "3000", "client_order_id": "x"})
+    turk.simulator.call("POST", "/sim/orders", {**body, "quantity": "1", "price": "2900", "client_order_id": "x"})
     past_its_time(order_id)
     assert probed(order_id, 1) == ["doubtful"]
     assert "locked" in AbsenceEvidence.objects.get().detail

@@ -159,7 +159,7 @@ def test_now_is_the_last_of_the_moments(account: Account) -> None:
     for path, member in (("holdings", "holdings"), ("positions", "positions")):
         rows, then = read(path)[member], read(path, as_of=now)[member]
         for row in (*rows, *then):
-            for name in ("mark", "value", "unrealised_pnl", "pnl_before_fees", "pnl_after_fees", "missing"):
+            for name in ("mark", "value", "dust", "unrealised_pnl", "pnl_before_fees", "pnl_after_fees", "missing"):
                 row.pop(name, None)
         assert rows == then
     ledger = LedgerEntry.objects.filter(book="exchange").values_list("asset").annotate(total=Sum("amount"))
