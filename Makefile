@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11
 WORKERS ?= 3
 SEED ?= 1
 SECONDS ?= 60
-# Whose coverage is measured, in the test processes themselves.
+# Whose coverage is measured: in the test processes, the simulator and the programs that tests/measuring.py starts.
 SOURCE := execution_project,orders,positions,risk,exchanges
 
 # One line per step; its output only when it fails.
@@ -47,8 +47,10 @@ run: .venv/.run-stamp
 # Tests that run a whole engine are one group: two engines at a time would starve each other on two cores.
 test: .venv/.dev-stamp lint types
 	$(call step,deployment checks,$(BIN)/python tests/deployment_check.py)
-	@$(BIN)/python -m slipcover --branch --source $(SOURCE) --omit '*/migrations/*' --json --out .coverage.json \
-		-m pytest -n $(WORKERS) --dist loadgroup
+	@rm -rf .coverage-parts && mkdir .coverage-parts
+	@COVERAGE_PARTS=$(CURDIR)/.coverage-parts $(BIN)/python -m slipcover --branch --source $(SOURCE) --omit '*/migrations/*' \
+		--json --out .coverage-parts/tests.json -m pytest -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m slipcover --branch --json --out .coverage.json --merge .coverage-parts/*.json > /dev/null
 	@$(BIN)/python tests/coverage_floor.py .coverage.json
 
 lint: .venv/.dev-stamp

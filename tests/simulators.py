@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import urllib.request
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from tests.measuring import python
 from tests.server import ROOT
 
 
@@ -62,7 +62,7 @@ class Simulator(ControlApi):
 
     def __init__(self, data_dir: Path, *options: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "exchanges.simulator", "--port", "0", "--data-dir", str(data_dir), *options],
+            python("-m", "exchanges.simulator", "--port", "0", "--data-dir", str(data_dir), *options),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from exchanges.accounts import replace_credentials
 from exchanges.dead_man import Watchdog, write_heartbeat
 from exchanges.emergency_cancel import Pauses, bounds_or_least
 from exchanges.emergency_kit import Kit, KitAccount, KitUnusable, export_kit, open_kit
+from exchanges.management.passphrase import read_passphrase
 from exchanges.models import Account
 from exchanges.reports import Evidence, Outcome, OutcomeKind
 from execution_project.common.actors import Actor
+from execution_project.common.management_command import Refused
 from execution_project.common.problems import Problem
 from execution_project.common.rights import EVERYTHING, Right
 from orders import boot
@@ -28,6 +30,7 @@ from orders.models import Order
 from risk.models import TradingState
 from tests.engines import Engine, drain, make_engine
 from tests.factories import BY, AccountFactory
+from tests.measuring import python
 from tests.regressions.rounds import resting, working_at_exchange
 from tests.server import ROOT
 from tests.simulators import Simulator
@@ -137,17 +140,21 @@ def order_of(engine: Engine) -> str:
     return str(Order.objects.filter(account=engine.account).earliest("id").id)
 
 
-def without_database(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command in a process whose database cannot be reached."""
-    environment = {
+def nowhere() -> dict[str, str]:
+    """The environment of a process whose database cannot be reached."""
+    return {
         **{name: value for name, value in os.environ.items() if not name.startswith("EXEC_")},
         "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none",
         "EXEC_EMERGENCY_PASSPHRASE": PASSPHRASE,
         "EXEC_READ_DOTENV": "0",
         "DJANGO_SETTINGS_MODULE": "execution_project.settings",
     }
+
+
+def without_database(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process whose database cannot be reached."""
     return subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90
+        python("manage.py", *arguments), cwd=ROOT, env=nowhere(), capture_output=True, text=True, timeout=90
     )
 
 
@@ -289,3 +296,53 @@ def test_the_watchdogs_command_looks_once_without_a_database(both: list[Engine],
     assert (ran.returncode, json.loads(ran.stdout)["found"]) == (0, 0), ran.stderr
     ran = without_database(*arguments, "--stale-after", "0")
     assert json.loads(ran.stdout)["found"] == 2, ran.stderr
+
+
+@pytest.mark.e2e
+def test_the_watchdog_watches_until_it_is_told_to_end(both: list[Engine], tmp_path: Path) -> None:
+    path, heart = kit_in(tmp_path), tmp_path / "heartbeat"
+    write_heartbeat(heart)
+    watching = subprocess.Popen(
+        python("manage.py", "watchdog", "--kit", str(path), "--heartbeat", str(heart)),
+        cwd=ROOT,
+        env=nowhere(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stderr is not None
+    try:
+        while f"Watching {heart} for 2 accounts" not in (said := watching.stderr.readline()):
+            assert said, "it ended"
+    finally:
+        watching.terminate()
+    assert watching.wait(60) == 0
+    watching.stderr.close()
+
+
+class Terminal(io.StringIO):
+    """Standard input of somebody who sits there."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_passphrase_comes_from_a_variable_the_settings_or_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setenv("KIT", "from a variable")
+    assert read_passphrase({"passphrase_env": "KIT"}) == "from a variable"
+    with pytest.raises(Refused, match="NONE is not set"):
+        read_passphrase({"passphrase_env": "NONE"})
+    settings.EXEC_EMERGENCY_PASSPHRASE = "from the settings"
+    assert read_passphrase({}) == "from the settings"
+    settings.EXEC_EMERGENCY_PASSPHRASE = ""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(Refused, match="run this on a terminal"):
+        read_passphrase({})
+    monkeypatch.setattr("sys.stdin", Terminal())
+    typed = iter(["typed", "once", "once", "once", "twice"])
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
+    assert read_passphrase({}) == "typed"
+    assert read_passphrase({}, twice=True) == "once"
+    with pytest.raises(Refused, match="differ"):
+        read_passphrase({}, twice=True)

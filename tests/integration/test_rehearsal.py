@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 
 from exchanges.paper.recording import read
 from execution_project.common import installation
+from orders.management.commands.replay_market import SCRATCH
 from orders.models import Attempt, Command, Order
 from orders.rehearsal import Rehearsal, Result
 from orders.rehearsal_plan import seeded_plan
@@ -69,3 +71,14 @@ def test_a_rehearsal_takes_a_database_of_its_own(recording: Path, tmp_path: Path
     assert {"at", "order", "side", "price", "quantity", "fees"} == set(here.documents[0])
     assert "orders/s" in here.err
     assert "holds orders" in run("replay_market", str(recording), "--here").err
+
+
+def test_a_rehearsal_makes_a_database_and_drops_it_again(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "execution_project.settings")
+    ran = run("replay_market", str(recording), "--orders", "3", "--json")
+    assert ran.code == 0, ran.err
+    assert {"at", "order", "side", "price", "quantity", "fees"} == set(ran.documents[0])
+    assert not Order.objects.exists()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_database WHERE datname LIKE %s", [f"{SCRATCH}%"])
+        assert cursor.fetchone() == (0,)

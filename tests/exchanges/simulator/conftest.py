@@ -7,7 +7,6 @@ import hmac
 import http.client
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -19,6 +18,7 @@ import pytest
 from binance.client import Client
 
 from tests.exchanges.simulator.btcturk_client import Turk
+from tests.measuring import python
 
 ROOT = Path(__file__).resolve().parents[3]
 KEY, SECRET = "key-one", "secret-one"
@@ -37,7 +37,7 @@ class Simulator:
     def __init__(self, data_dir: Path, *arguments: str) -> None:
         self.data_dir = data_dir
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "exchanges.simulator", "--port", "0", "--data-dir", str(data_dir), *arguments],
+            python("-m", "exchanges.simulator", "--port", "0", "--data-dir", str(data_dir), *arguments),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
