@@ -80,4 +80,4 @@ class Simulator(ControlApi):
     def stop(self) -> None:
         """End the process."""
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(60)

@@ -20,7 +20,11 @@ def test_one_small_round_of_every_case_runs() -> None:
         [sys.executable, "-m", "tests.bench", "all", "--rounds", "1", "--share", "0.05"],
         cwd=ROOT,
         env={
-            **{name: value for name, value in os.environ.items() if not name.startswith(("EXEC_", "DATABASE_"))},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("EXEC_", "DATABASE_", "COVERAGE_"))
+            },
             "BENCH_BOOKS": "100,60,20/40",
             "REPLAY_ORDERS": "8",
             "REPLAY_SECONDS": "20",

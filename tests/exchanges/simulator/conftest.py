@@ -58,7 +58,7 @@ class Simulator:
         return self._wait()
 
     def _wait(self) -> int:
-        status = self.process.wait(10)
+        status = self.process.wait(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status
