@@ -80,13 +80,15 @@ def look(account: str | None = None) -> list[Unexplained]:
     with connection.cursor() as cursor:
         cursor.execute(_SENT, {"since": first_uuid7_of(clock.now() - RECENT), "account": account})
         rows = cursor.fetchall()
-    orders: dict[UUID, tuple[str, Decimal | None, Decimal | None, Decimal, list[Sent]]] = {}
+    orders: dict[UUID, tuple[str, Decimal | None, Decimal | None, list[Sent], list[Decimal]]] = {}
     for order_id, name, size, replaced, slack, *sent in rows:
-        orders.setdefault(order_id, (name, size, replaced, slack, []))[4].append(Sent(*sent))
+        *_, sent_for_it, slacks = orders.setdefault(order_id, (name, size, replaced, [], []))
+        sent_for_it.append(Sent(*sent))
+        slacks.append(slack)
     found = []
-    for order_id, (name, size, replaced, slack, sent_for_it) in orders.items():
+    for order_id, (name, size, replaced, sent_for_it, slacks) in orders.items():
         largest = max(sent_for_it[0].size, replaced or sent_for_it[0].size)
-        said = evaluate(size, largest, sent_for_it, slack)
+        said = evaluate(size, largest, sent_for_it, max(slacks))
         if said is not None:
             found.append(Unexplained(order_id, name, size, said))
     return found

@@ -70,6 +70,17 @@ def test_an_order_sized_in_quote_may_come_to_one_step_of_the_lot_more(value: str
     assert watch() == latched
 
 
+def test_the_step_counts_also_where_an_earlier_exchange_order_was_never_executed() -> None:
+    order = explained(type="MARKET", price=None, time_in_force=None, quantity=None, quote_quantity=D("500"))
+    order.instrument.filters["LOT_SIZE"]["stepSize"] = "0.00001"
+    order.instrument.save()
+    ExchangeOrder.objects.filter(order=order).update(end_proof="not_executed")
+    again = ExchangeOrderFactory(order=order, generation=1, quantity=None, quote_quantity=D("500"))
+    filled = {"booked_quantity": D("0.00833"), "booked_quote": D("500.15"), "end_proof": "reported"}
+    ExchangeOrder.objects.filter(id=again.id).update(**filled)
+    assert watch() == 0
+
+
 def test_one_exchange_order_too_much_latches_the_account_once() -> None:
     fine, order = explained(), explained(quantity=D("2"))
     ExchangeOrder.objects.filter(order=order).update(booked_quantity=D("1.5"), end_proof="canceled")
