@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 from uuid import UUID
 
-from django.db import transaction
-
 from exchanges.adapters import ExchangeAdapter
 from exchanges.capabilities import CAPABILITIES
 from exchanges.connections import adapter_for, urgent
@@ -21,9 +19,10 @@ from execution_project.common import clock
 from execution_project.common.actors import engine
 from execution_project.common.chores import ring_chore
 from execution_project.common.doorbell import ring
+from execution_project.common.locking import ordered
 from orders.answers import record_look
 from orders.claiming import current_exchange_order
-from orders.ingest import ingest
+from orders.ingest import ingest, lock_orders
 from orders.lifecycle import CommandStatus
 from orders.models import Attempt, Command, CommandKind, ExchangeOrder, Order
 from orders.queues import cancel_queue, probe_queue
@@ -105,8 +104,9 @@ def find_exchange_id(order_id: UUID) -> bool:
         row = current_exchange_order(order)
     if not row.exchange_order_id:
         return False
-    with transaction.atomic():
-        waiting = Command.objects.select_for_update(no_key=True).filter(
+    with ordered() as locks:
+        lock_orders(locks, [order_id])
+        waiting = Command.objects.filter(
             order_id=order_id, kind__in=[CommandKind.CANCEL, CommandKind.REPLACE], status=CommandStatus.QUEUED
         )
         for command in waiting:

@@ -24,6 +24,7 @@ from orders import breaks
 from orders.breaks import Finding, acknowledge, open_or_touch, resolve
 from orders.canceling import cancel_scope, request_cancel
 from orders.following import follow_account, settle_account
+from orders.looking import find_exchange_id
 from orders.models import Break, BreakKind, Command, Order, Severity
 from orders.reconciliation import TRADES_EVERY, NotReconciled, Reconciliation, reconcile
 from orders.reconciling_schedule import watch_books
@@ -79,6 +80,13 @@ def replace(engine: Engine, chance: random.Random) -> None:
     if working:
         order = chance.choice(working)
         request_replace(order.id, quantity=None, price=Decimal(chance.randint(50000, 59000)), by=BY)
+
+
+def find(engine: Engine, chance: random.Random) -> None:
+    """The exchange's id of an order is known, and the cancels that wait for it are rung."""
+    sent = list(Order.objects.filter(exchange_orders__isnull=False).order_by("-id")[:4])
+    if sent:
+        find_exchange_id(chance.choice(sent).id)
 
 
 def halt_and_start(engine: Engine, chance: random.Random) -> None:
@@ -147,7 +155,7 @@ def refresh(engine: Engine, chance: random.Random) -> None:
 FLOWS: dict[str, Flow] = {
     flow.__name__: flow
     for flow in (
-        *(place, send, cancel, replace, halt_and_start, cancel_everything, follow, settle, sweep, refresh),
+        *(place, send, cancel, replace, find, halt_and_start, cancel_everything, follow, settle, sweep, refresh),
         *(reconcile_trades, adopt_orders, resolve_breaks),
     )
 }
