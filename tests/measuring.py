@@ -1,4 +1,5 @@
-"""Coverage of programs that tests start: they run under slipcover where COVERAGE_PARTS names a folder for what it says.
+"""Coverage of programs that tests start: they run under slipcover where COVERAGE_PARTS names a folder for what it says
+and COVERAGE_SOURCE the packages that count.
 
 ``make test`` names one and adds its files up; a program that is killed says nothing.
 """
@@ -9,15 +10,14 @@ import os
 import sys
 from uuid import uuid4
 
-SOURCE = "execution_project,orders,positions,risk,exchanges"
-
 
 def python(*arguments: str) -> list[str]:
     """The command line that runs Python on ``arguments``, measured if that is asked for."""
     folder = os.environ.get("COVERAGE_PARTS")
     if not folder:
         return [sys.executable, *arguments]
-    told = ("--source", SOURCE, "--omit", "*/migrations/*", "--json", "--out", f"{folder}/{uuid4().hex}.json")
+    source = os.environ["COVERAGE_SOURCE"]
+    told = ("--source", source, "--omit", "*/migrations/*", "--json", "--out", f"{folder}/{uuid4().hex}.json")
     # the folder of the workers of these tests is none of the program's: it would take it away at its end
     without = ("env", "-u", "SLIPCOVER_COVERAGE_DIR")
     return [*without, sys.executable, "-m", "slipcover", "--branch", *told, *arguments]
