@@ -64,7 +64,7 @@ types: .venv/.dev-stamp
 
 proof: .venv/.dev-stamp
 	@PROOF_ROUNDS=200 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
-	@$(BIN)/python -m tests.mutants
+	@$(BIN)/python -m tests.mutants --jobs 2
 	@$(BIN)/python -m tests.chaos --seed 1-10 --seconds 180 --jobs 2 --write docs/proof.txt
 
 chaos: .venv/.dev-stamp

@@ -1,18 +1,21 @@
 """Remove one guard at a time in a copy of the tree and expect the test that proves it to turn red.
 
 ``python -m tests.mutants`` runs all of them (part of ``make proof``), ``… 1 7 ban`` those of two
-invariants and of bans; exit status 1 when a guard can go unnoticed.
+invariants and of bans, ``--jobs 2`` two at a time; exit status 1 when a guard can go unnoticed.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".data", "__pycache__", ".mypy_cache", ".ruff_cache", ".hypothesis")
@@ -720,13 +723,28 @@ def survives(mutant: Mutant, tree: Path) -> bool:
 
 def main() -> int:
     """Run every mutant and print a line each; 1 when one survives."""
-    chosen = [mutant for mutant in MUTANTS if not sys.argv[1:] or mutant.guard.startswith(tuple(sys.argv[1:]))]
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("guards", nargs="*", help="how the guards begin that are removed; none: all")
+    parser.add_argument("--jobs", type=int, default=1, help="how many at a time, each in a copy of its own (default 1)")
+    arguments = parser.parse_args()
+    begins = tuple(arguments.guards) or ("",)
+    chosen = [mutant for mutant in MUTANTS if mutant.guard.startswith(begins)]
     survivors = 0
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        tree = Path(folder) / "tree"
-        shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
-        for number, mutant in enumerate(chosen, 1):
-            alive = survives(mutant, tree)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(arguments.jobs) as pool:
+        trees: SimpleQueue[Path] = SimpleQueue()
+        for job in range(arguments.jobs):
+            tree = Path(folder) / f"tree{job}"
+            shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
+            trees.put(tree)
+
+        def judged(mutant: Mutant) -> bool:
+            tree = trees.get()
+            try:
+                return survives(mutant, tree)
+            finally:
+                trees.put(tree)
+
+        for number, (mutant, alive) in enumerate(zip(chosen, pool.map(judged, chosen), strict=True), 1):
             survivors += alive
             print(f"{number:2}/{len(chosen)} {'SURVIVED' if alive else 'caught  '} {mutant.guard}", flush=True)
     return 1 if survivors else 0

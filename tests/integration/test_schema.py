@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+from django.core.wsgi import get_wsgi_application
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
@@ -24,7 +25,6 @@ from schemathesis.specs.openapi.checks import (
 
 from execution_project.common import clock
 from execution_project.common.models import ApiKey
-from execution_project.wsgi import application
 from orders.flattening import plan_flatten
 from orders.models import Break, BreakKind, Order, Severity
 from risk.alerts import Alarm, raise_alert
@@ -47,7 +47,7 @@ CHECKS = [
 # Limits and halts come last, or no order would pass the gate any more.
 LAST = ["setLimit", "stop", "kill", "start"]
 
-SCHEMA = schemathesis.openapi.from_wsgi("/api/exec/schema", application)
+SCHEMA = schemathesis.openapi.from_wsgi("/api/exec/schema", get_wsgi_application())
 for name, component in SCHEMA.raw_schema["components"]["schemas"].items():
     # Clients shall bear new members; here a member that nobody described is a finding.
     if name != "Problem" and "properties" in component:

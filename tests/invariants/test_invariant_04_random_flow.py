@@ -225,7 +225,8 @@ def plan_replace(world: World, step: Step, order_id: UUID) -> Plan | None:
     known, row = world.desk.orders[order_id], ExchangeOrder.objects.get(order_id=order_id, generation=0)
     bid = world.price(known.where.symbol)
     price, total = (bid + bid / 50 if step.how == "above" else bid), step.size * STEP[known.where.asset]
-    if row.price is None or known.side == "SELL" or total <= max(known.booked, known.told):
+    seen = max(known.booked, known.told)
+    if row.price is None or known.side == "SELL" or not seen < min(known.quantity, total):
         return None
     if (price, total) == (row.price, known.quantity):
         return None
