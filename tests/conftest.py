@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.contrib import admin
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as property_settings
 
 from tests import emptying
@@ -19,7 +20,11 @@ from tests.processes import Processes
 
 # How long an example takes says something of the machine, not of the code.
 property_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-property_settings.load_profile("suite")
+# For who only wants to know whether a property fails, not the smallest case of it (tests/mutants.py).
+property_settings.register_profile(
+    "verdict", property_settings.get_profile("suite"), phases=set(Phase) - {Phase.shrink}
+)
+property_settings.load_profile(os.environ.get("PROPERTY_PROFILE", "suite"))
 
 __all__ = ["engine", "simulator", "simulator_process"]
 

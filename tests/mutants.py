@@ -78,7 +78,7 @@ MUTANTS = (
         "risk/limits.py",
         "    Locks().exposure(Exposure, change.mode)\n",
         "",
-        f"{INVARIANTS}04_limits_hold.py::test_invariant_04_nothing_is_approved_by_an_old_limit_after_the_new_one_commits",
+        f"{INVARIANTS}04_limits_hold.py::test_invariant_04_a_limit_waits_for_the_decision_that_read_the_old_one",
     ),
     Mutant(
         "1: a claimed command is not claimed again",
@@ -710,7 +710,7 @@ def survives(mutant: Mutant, tree: Path) -> bool:
         ran = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-x", mutant.test],
             cwd=tree,
-            env={**os.environ, "PYTHONPATH": str(tree)},
+            env={**os.environ, "PYTHONPATH": str(tree), "PROPERTY_PROFILE": "verdict"},
             capture_output=True,
             text=True,
         )

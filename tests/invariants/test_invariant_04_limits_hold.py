@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from itertools import count
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
@@ -21,16 +22,18 @@ from hypothesis import strategies as st
 from exchanges.models import Account, AccountFreshness, Balance, Quote
 from execution_project.common import clock
 from execution_project.common.locking import ordered
+from orders import placing
 from orders.canceling import request_cancel
 from orders.models import ExchangeOrder, Order
 from orders.placing import OrderRequest, Placed, place
 from orders.reserving import set_reservation
+from risk.gate import Verdict
 from risk.limits import tighten_or_set
 from risk.models import Decision, Exposure, Limit, Reservation
 from risk.trading_state import halt
 from risk.usage import usage_of
 from tests.factories import BY, HoldingFactory, InstrumentFactory, QuoteFactory, funded_account, whole_order
-from tests.threads import Other, run_together
+from tests.threads import Other, blocked, run_together
 from tests.waiting import wait_until
 
 ROUNDS = int(os.environ.get("PROOF_ROUNDS", "20"))
@@ -184,6 +187,26 @@ def test_invariant_04_nothing_is_approved_by_an_old_limit_after_the_new_one_comm
                 assert decision.decided_at < new.set_at
             else:
                 assert D(seen["observed"]) <= D("120.01")
+
+
+@threaded
+def test_invariant_04_a_limit_waits_for_the_decision_that_read_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = account_with()
+    old = limit("max_asset_exposure", "1000", "account", account.name)
+    decide, tightening, early = placing.decide, [], []
+
+    def decide_while_it_is_tightened(*args: Any, **options: Any) -> Verdict:
+        tightening.append(Other(lambda: limit("max_asset_exposure", "1", "account", account.name)))
+        wait_until(lambda: blocked() or tightening[0].ended, 30, "the new limit to wait, or to be there too early")
+        early.append(tightening[0].ended)
+        return decide(*args, **options)
+
+    monkeypatch.setattr(placing, "decide", decide_while_it_is_tightened)
+    decision = ask(account).decision
+    assert isinstance(tightening[0].join(), Limit)
+    [seen] = [row for row in decision.results if row["control"] == "max_asset_exposure"]
+    assert (decision.accepted, seen["inputs"]["limit_version"]) == (True, old.version)
+    assert early == [False]
 
 
 @threaded
