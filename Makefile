@@ -48,7 +48,7 @@ run: .venv/.run-stamp
 test: .venv/.dev-stamp lint types
 	$(call step,deployment checks,$(BIN)/python tests/deployment_check.py)
 	@rm -rf .coverage-parts && mkdir .coverage-parts
-	@COVERAGE_PARTS=$(CURDIR)/.coverage-parts COVERAGE_SOURCE=$(SOURCE) $(BIN)/python -m slipcover --branch --source $(SOURCE) --omit '*/migrations/*' \
+	@COVERAGE_PARTS=$(CURDIR)/.coverage-parts $(BIN)/python -m slipcover --branch --source $(SOURCE) --omit '*/migrations/*' \
 		--json --out .coverage-parts/tests.json -m pytest -n $(WORKERS) --dist loadgroup
 	@$(BIN)/python -m slipcover --branch --json --out .coverage.json --merge .coverage-parts/*.json > /dev/null
 	@$(BIN)/python tests/coverage_floor.py .coverage.json

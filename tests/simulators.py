@@ -62,7 +62,10 @@ class Simulator(ControlApi):
 
     def __init__(self, data_dir: Path, *options: str) -> None:
         self._process = subprocess.Popen(
-            python("-m", "exchanges.simulator", "--port", "0", "--data-dir", str(data_dir), *options),
+            python(
+                *("-m", "exchanges.simulator", "--port", "0", "--data-dir", str(data_dir), *options),
+                source="exchanges/simulator",
+            ),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,

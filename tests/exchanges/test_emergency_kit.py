@@ -37,6 +37,8 @@ from tests.simulators import Simulator
 from tests.waiting import wait_until
 
 PASSPHRASE = "a passphrase of some length"
+EMERGENCY = "exchanges,orders/management"
+"""Where the code of the emergency programs stands."""
 
 
 def kit_in(folder: Path) -> Path:
@@ -154,7 +156,12 @@ def nowhere() -> dict[str, str]:
 def without_database(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A command in a process whose database cannot be reached."""
     return subprocess.run(
-        python("manage.py", *arguments), cwd=ROOT, env=nowhere(), capture_output=True, text=True, timeout=90
+        python("manage.py", *arguments, source=EMERGENCY),
+        cwd=ROOT,
+        env=nowhere(),
+        capture_output=True,
+        text=True,
+        timeout=90,
     )
 
 
@@ -303,7 +310,7 @@ def test_the_watchdog_watches_until_it_is_told_to_end(both: list[Engine], tmp_pa
     path, heart = kit_in(tmp_path), tmp_path / "heartbeat"
     write_heartbeat(heart)
     watching = subprocess.Popen(
-        python("manage.py", "watchdog", "--kit", str(path), "--heartbeat", str(heart)),
+        python("manage.py", "watchdog", "--kit", str(path), "--heartbeat", str(heart), source=EMERGENCY),
         cwd=ROOT,
         env=nowhere(),
         stderr=subprocess.PIPE,

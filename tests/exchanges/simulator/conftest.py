@@ -37,7 +37,10 @@ class Simulator:
     def __init__(self, data_dir: Path, *arguments: str) -> None:
         self.data_dir = data_dir
         self.process = subprocess.Popen(
-            python("-m", "exchanges.simulator", "--port", "0", "--data-dir", str(data_dir), *arguments),
+            python(
+                *("-m", "exchanges.simulator", "--port", "0", "--data-dir", str(data_dir), *arguments),
+                source="exchanges/simulator",
+            ),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
