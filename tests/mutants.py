@@ -450,7 +450,7 @@ MUTANTS = (
     Mutant(
         "monitor: no more goes out than was decided",
         "risk/monitors/output_equals_input.py",
-        "    if bound is None or total > bound:\n",
+        "    if bound is None or total > bound + slack:\n",
         "    if bound is None:\n",
         "tests/orders/monitors/test_output_equals_input.py::test_one_exchange_order_too_much_latches_the_account_once",
     ),
@@ -696,16 +696,21 @@ MUTANTS = (
 )
 
 
-def survives(mutant: Mutant, tree: Path) -> bool:
-    """Whether the test stays green without the guard. Raises ``ValueError`` when the guard is not where it was."""
-    file = tree / mutant.file
-    whole = file.read_text(encoding="utf-8")
+def without_guard(mutant: Mutant, whole: str) -> str:
+    """The file's text without the guard. Raises ``ValueError`` when that is not where it was."""
     changed = whole
     for old, new in ((mutant.old, mutant.new), *mutant.also):
         if old not in changed:
             raise ValueError(f"{mutant.file} no longer has {old!r}: bring the mutant up to date.")
         changed = changed.replace(old, new)
-    file.write_text(changed, encoding="utf-8")
+    return changed
+
+
+def survives(mutant: Mutant, tree: Path) -> bool:
+    """Whether the test stays green without the guard. Raises ``ValueError`` when the test does not run."""
+    file = tree / mutant.file
+    whole = file.read_text(encoding="utf-8")
+    file.write_text(without_guard(mutant, whole), encoding="utf-8")
     try:
         ran = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-x", mutant.test],
