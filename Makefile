@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+# Dozens of processes are started; each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 PYTHON := $(shell for python in python3.11 python3 python; do \
@@ -63,7 +65,7 @@ types: .venv/.dev-stamp
 	$(call step,mypy,$(BIN)/mypy)
 
 proof: .venv/.dev-stamp
-	@PROOF_ROUNDS=200 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+	@PROOF_ROUNDS=200 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --timeout 1800
 	@$(BIN)/python -m tests.mutants --jobs 2
 	@$(BIN)/python -m tests.chaos --seed 1-10 --seconds 180 --jobs 2 --write docs/proof.txt
 
