@@ -27,7 +27,7 @@ from exchanges.streams.states import troubles
 from execution_project.common import clock
 from execution_project.common.api.authentication import client_address
 from execution_project.common.api_keys import InvalidApiKey, Throttled, authenticate
-from execution_project.common.models import Event, QueueBeat
+from execution_project.common.models import ApiKey, Event, QueueBeat
 from execution_project.common.rights import OF_SCOPE, Right
 from execution_project.ticker import BEAT_NAME
 from orders.models import Order
@@ -161,20 +161,39 @@ def findings() -> list[Finding]:
         return [Finding("database", False, f"does not answer: {type(error).__name__}")]
 
 
-def _may_read_words(request: HttpRequest) -> bool:
-    """Whether somebody of the desk asks: from this machine, signed in to the admin, or with a key that may read."""
+def _is_of_the_desk(request: HttpRequest) -> bool:
+    """Whether this machine asks, or somebody who is signed in to the admin."""
     if request.META.get("REMOTE_ADDR") in LOOPBACK and "X-Forwarded-For" not in request.headers:
         return True
+    return bool(request.user.is_active and request.user.is_staff)
+
+
+def _reading_key(request: HttpRequest) -> ApiKey | None:
+    """The key that was sent, if it may read."""
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    key = authenticate(text.strip(), address=client_address(request))
+    return key if any(Right.VIEW in OF_SCOPE[scope] for scope in key.scopes) else None
+
+
+def _may_read_words(request: HttpRequest) -> bool:
+    """Whether somebody of the desk asks: from this machine, signed in to the admin, or with a key that may read."""
     try:
-        if request.user.is_active and request.user.is_staff:
-            return True
-        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return False
-        key = authenticate(text.strip(), address=client_address(request))
+        return _is_of_the_desk(request) or _reading_key(request) is not None
     except (InvalidApiKey, Throttled, DatabaseError, InterfaceError):
         return False
-    return any(Right.VIEW in OF_SCOPE[scope] for scope in key.scopes)
+
+
+def may_read_everything(request: HttpRequest) -> bool:
+    """The same, but of keys only those that are bound to no account and no strategy."""
+    try:
+        if _is_of_the_desk(request):
+            return True
+        key = _reading_key(request)
+    except (InvalidApiKey, Throttled, DatabaseError, InterfaceError):
+        return False
+    return key is not None and key.accounts is None and key.strategies is None
 
 
 @never_cache

@@ -5,12 +5,14 @@ from django.urls import include, path
 
 from execution_project.api_description import DocsView, SchemaView
 from execution_project.health import healthz, readyz
+from execution_project.metrics import metrics
 
 admin.autodiscover()
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("api/exec/schema", SchemaView.as_view(), name="schema"),
     path("api/exec/docs", DocsView.as_view(), name="docs"),
