@@ -32,7 +32,7 @@ from tests.factories import BY, order_report, trade_report, whole_order
 
 ENDS = {"canceled": ReportedStatus.CANCELED, "expired": ReportedStatus.EXPIRED}
 PRICE = Decimal(60000)
-ROUNDS = int(os.environ.get("PROOF_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("PROOF_ROUNDS", "20"))
 
 
 class EventOrders(RuleBasedStateMachine):

@@ -24,7 +24,7 @@ from tests.factories import BY, funded_account
 from tests.threads import run_together
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ROUNDS = int(os.environ.get("PROOF_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("PROOF_ROUNDS", "20"))
 D = Decimal
 
 
